@@ -1,0 +1,1 @@
+"""The crate's side: the store, the registry, the daemon and the commands that keep them."""

@@ -1,0 +1,1 @@
+"""The connected side: recipe → lock → fetch → pack → sign."""

@@ -1,0 +1,1 @@
+"""What both command lines share: exit codes, progress, and how a result is printed."""
