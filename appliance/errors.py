@@ -1,0 +1,35 @@
+"""What can go wrong on the crate, below `archive.errors.Problem`.
+
+Problem
+├── NoStore             no store at this root, or one of a newer program                          exit 2
+├── StoreBusy           another command holds the store's one writer lock                         exit 1
+├── StoreFull           the disk under the store is full, or would be                             exit 1
+├── StoreFailed         the disk under the store does not do what it is told                      exit 1
+└── UnknownBlob         no pack and no loose file holds this digest                               exit 1
+"""
+
+from __future__ import annotations
+
+from archive.errors import Problem
+
+
+class NoStore(Problem):
+    """The root holds no store that this program can use."""
+
+    exit_code = 2
+
+
+class StoreBusy(Problem):
+    """Import, activation and collection take turns; somebody else has the turn."""
+
+
+class StoreFull(Problem):
+    """No space for what is to be written. Nothing that was served before is touched."""
+
+
+class StoreFailed(Problem):
+    """The store's own disk answered with an error."""
+
+
+class UnknownBlob(Problem):
+    """Asked for a digest that the store does not hold."""
