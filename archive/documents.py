@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from archive.errors import InvalidValue
+from archive.errors import DuplicateKey, InvalidValue
 
 
 def canonical(value: object) -> bytes:
@@ -24,7 +24,7 @@ def parse(data: bytes | str, what: str) -> Any:
         if len(found) != len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise InvalidValue(f"{what}: the key {twice!r} stands there twice")
+            raise DuplicateKey(f"{what}: the key {twice!r} stands there twice")
         return found
 
     def constant(name: str) -> NoReturn:
