@@ -1,0 +1,57 @@
+"""Sets of byte ranges: what of a file is there."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class Ranges:
+    """Half-open ranges [start, end), kept merged and sorted."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, end in ranges:
+            self.add(start, end)
+
+    def add(self, start: int, end: int) -> None:
+        first = bisect_left(self._ends, start)  # the first range that touches or follows
+        last = bisect_right(self._starts, end)  # the first range beyond
+        if first < last:
+            start = min(start, self._starts[first])
+            end = max(end, self._ends[last - 1])
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
+
+    def covers(self, start: int, end: int) -> bool:
+        """Whether every byte is there; an empty range always is."""
+        if start >= end:
+            return True
+        at = bisect_right(self._starts, start) - 1
+        return at >= 0 and end <= self._ends[at]
+
+    def end_of(self, start: int) -> int:
+        """How far the bytes from `start` on are there: `start` itself when it is not."""
+        at = bisect_right(self._starts, start) - 1
+        return max(start, self._ends[at]) if at >= 0 else start
+
+    def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """What is not there of [start, end)."""
+        for have_start, have_end in zip(self._starts, self._ends, strict=True):
+            if have_end <= start:
+                continue
+            if have_start >= end:
+                break
+            if have_start > start:
+                yield start, have_start
+            start = max(start, have_end)
+        if start < end:
+            yield start, end
+
+    def total(self) -> int:
+        """How many bytes are there."""
+        return sum(self._ends) - sum(self._starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._starts, self._ends, strict=True)
