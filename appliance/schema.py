@@ -150,6 +150,22 @@ CREATE TABLE tokens (
     created INTEGER NOT NULL,
     note TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+
+-- What the registry serves: the active generation's, then what people pushed. A crate's (pushed 0) comes first.
+CREATE VIEW held_tags AS
+    SELECT repository, tag, digest, 0 AS pushed FROM published_tags
+    WHERE generation = (SELECT id FROM generations WHERE active = 1)
+    UNION ALL SELECT repository, tag, digest, 1 FROM tags;
+
+CREATE VIEW held_manifests AS
+    SELECT repository, digest, media_type, size, subject, artifact_type, annotations, 0 AS pushed
+    FROM published_manifests WHERE generation = (SELECT id FROM generations WHERE active = 1)
+    UNION ALL SELECT repository, digest, media_type, size, subject, artifact_type, annotations, 1 FROM manifests;
+
+CREATE VIEW held_blobs AS
+    SELECT repository, digest FROM published_blobs
+    WHERE generation = (SELECT id FROM generations WHERE active = 1)
+    UNION ALL SELECT repository, digest FROM repository_blobs;
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST,)
