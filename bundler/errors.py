@@ -11,7 +11,23 @@ Problem
 ├── PlatformMissing         an image does not exist for a platform asked for                    exit 1
 ├── ImageInvalid            an image's documents contradict themselves                          exit 1
 ├── BlobTooLarge            a blob that no archive can hold                                     exit 1
-└── SourceChanged           what the lock pins is no longer there to be packed                  exit 1
+├── SourceChanged           what the lock pins is no longer there to be packed                  exit 1
+├── UpstreamsInvalid        an [upstreams] table that cannot be meant                           exit 2
+├── AuthFileInvalid         docker's or podman's auth file cannot be read                       exit 2
+├── CacheFull               the disk under the cache has no room: how much is missing           exit 1
+├── CacheBusy               prune, while a build uses the cache                                 exit 1
+├── SeveralFailed           more than one blob could not be fetched: all of them named          exit 1
+└── FetchFailed             something upstream could not be had                                 exit 1
+    ├── Unreachable         no connection, or none that lasts, after all attempts
+    ├── UntrustedServer     TLS: a certificate nobody vouches for, or no TLS where it has to be
+    ├── PlainHttpRefused    an upstream that sends secrets or unpinned content to plain HTTP
+    ├── NotFound            404: no such image, tag, blob or file
+    ├── AccessDenied        401 or 403 with the credentials at hand, or without any
+    ├── TooManyRequests     429 for longer than anybody wants to wait
+    ├── ServerFailed        any other status that is no success
+    ├── MalformedAnswer     an answer that breaks its protocol
+    ├── TooLarge            a document beyond its limit
+    └── WrongContent        complete, and not of the digest or size it was asked for by
 """
 
 from __future__ import annotations
@@ -75,3 +91,75 @@ class BlobTooLarge(Problem):
 
 class SourceChanged(Problem):
     """What was locked is no longer there: the local file or upstream's content is another one now."""
+
+
+class UpstreamsInvalid(Problem):
+    """An entry of `[upstreams]`, in the recipe or in upstreams.toml, that cannot be meant."""
+
+    exit_code = 2
+
+
+class AuthFileInvalid(Problem):
+    """An auth file that is there and cannot be read; names the file and never quotes it."""
+
+    exit_code = 2
+
+
+class CacheFull(Problem):
+    """The disk under the cache has no room for what is to come."""
+
+
+class CacheBusy(Problem):
+    """Another process uses what was about to be removed."""
+
+
+class SeveralFailed(Problem):
+    """More than one blob could not be fetched."""
+
+    def __init__(self, what: str, problems: tuple[Problem, ...], *, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.problems = problems
+
+
+class FetchFailed(Problem):
+    """Something upstream could not be had. URLs in messages are without user info and query: both hold secrets."""
+
+
+class Unreachable(FetchFailed):
+    """No connection, or none that lasts, after all attempts."""
+
+
+class UntrustedServer(FetchFailed):
+    """A certificate that nobody known vouches for, or a server that does not speak TLS where it has to."""
+
+
+class PlainHttpRefused(FetchFailed):
+    """Plain HTTP that nobody asked for, where a digest does not protect what comes."""
+
+
+class NotFound(FetchFailed):
+    """404 or 410."""
+
+
+class AccessDenied(FetchFailed):
+    """401 or 403, after whatever credentials there are were tried."""
+
+
+class TooManyRequests(FetchFailed):
+    """429 to the last attempt, or with a Retry-After beyond patience."""
+
+
+class ServerFailed(FetchFailed):
+    """A status that is neither success nor any of the above; names it."""
+
+
+class MalformedAnswer(FetchFailed):
+    """The answer breaks the protocol that it belongs to."""
+
+
+class TooLarge(FetchFailed):
+    """More bytes than the document may have."""
+
+
+class WrongContent(FetchFailed):
+    """Complete, and of another digest or size than it was asked for by."""
