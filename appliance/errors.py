@@ -33,3 +33,35 @@ class StoreFailed(Problem):
 
 class UnknownBlob(Problem):
     """Asked for a digest that the store does not hold."""
+
+
+class IncompleteCrate(Problem):
+    """Part of a crate is damaged or missing; the same command with a better copy goes on."""
+
+
+class MissingBase(Problem):
+    """The crate says that the store must hold certain blobs already, and it does not."""
+
+
+class CrateConflict(Problem):
+    """Two active crates disagree about a tag or a path; serving either would be a guess."""
+
+    exit_code = 2
+
+
+class BadPublication(Problem):
+    """The catalogue names what the crate does not carry, or a kind that this program cannot serve."""
+
+    exit_code = 2
+
+
+class NoGeneration(Problem):
+    """The generation asked for is not there."""
+
+    exit_code = 2
+
+
+class BadTrust(Problem):
+    """Something about keys, principals or policies that the operator can put right."""
+
+    exit_code = 2
