@@ -5,7 +5,11 @@ Problem
 ├── StoreBusy           another command holds the store's one writer lock                         exit 1
 ├── StoreFull           the disk under the store is full, or would be                             exit 1
 ├── StoreFailed         the disk under the store does not do what it is told                      exit 1
-└── UnknownBlob         no pack and no loose file holds this digest                               exit 1
+├── UnknownBlob         no pack and no loose file holds this digest                               exit 1
+├── UnknownToken        no token has this id                                                      exit 2
+├── CannotListen        an address that cannot be served                                          exit 2
+├── AlreadyServing      another daemon serves this store                                          exit 1
+└── ServiceFailed       systemd did not take the unit                                             exit 1
 """
 
 from __future__ import annotations
@@ -65,3 +69,23 @@ class BadTrust(Problem):
     """Something about keys, principals or policies that the operator can put right."""
 
     exit_code = 2
+
+
+class UnknownToken(Problem):
+    """A token's id that is not in the list."""
+
+    exit_code = 2
+
+
+class CannotListen(Problem):
+    """An address that is no HOST:PORT, is taken, or may not be served that way."""
+
+    exit_code = 2
+
+
+class AlreadyServing(Problem):
+    """Another daemon serves this store."""
+
+
+class ServiceFailed(Problem):
+    """systemd did not take the unit, or may not be asked by this user."""
