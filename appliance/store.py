@@ -59,6 +59,10 @@ class Store:
         """Where the pack lies whose crate.json has this sha256."""
         return self.packs / f"{digest}.crate"
 
+    def journal_path(self, digest: str) -> Path:
+        """What is known of an import of that pack that has not come to its end (see `appliance.journal`)."""
+        return self.packs / f"{digest}.crate.journal"
+
     def generation(self) -> int | None:
         """The active generation's id; None before the first activation."""
         row = self.database.reader.execute("SELECT id FROM generations WHERE active = 1").fetchone()
