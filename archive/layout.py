@@ -6,8 +6,10 @@ owner and times zero. docs/format.md has the bytes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from archive.index import Entry
 from archive.limits import LIMITS
@@ -96,8 +98,13 @@ class Head:
         oci_index = oci_layout.next(OCI_INDEX, release.oci_index.size)
         return cls(signed, slot, index, oci_layout, oci_index)
 
-    def members(self) -> tuple[Member, ...]:
-        return (self.signed, self.slot, self.index, self.oci_layout, self.oci_index)
+    def digests(self, signed: bytes, release: Release) -> Iterator[tuple[Member, str | None]]:
+        """Each member with the sha256 (hex) that its content must have; the slot has none."""
+        yield self.signed, hashlib.sha256(signed).hexdigest()
+        yield self.slot, None
+        yield self.index, release.index.sha256
+        yield self.oci_layout, release.oci_layout.sha256
+        yield self.oci_index, release.oci_index.sha256
 
     @property
     def end(self) -> int:
@@ -118,13 +125,15 @@ class Placed:
     @property
     def end(self) -> int:
         """Where the next blob's header begins."""
-        if self.entry.absent:
-            return self.header_offset
-        return self.data_offset + self.entry.size + padding(self.entry.size)
+        return self.header_offset if self.entry.absent else self.member.end
 
     @property
-    def name(self) -> str:
-        return BLOBS + self.entry.digest
+    def member(self) -> Member:
+        return Member(BLOBS + self.entry.digest, self.header_offset, self.entry.size)
+
+    def spans(self, chunk: int) -> Iterator[Span]:
+        """Nothing, when it is absent."""
+        return iter(()) if self.entry.absent else spans(self.member, chunk, self.entry.digest, self.entry.chunks)
 
 
 def place(entries: Iterable[Entry], offset: int) -> Iterator[Placed]:
@@ -135,41 +144,57 @@ def place(entries: Iterable[Entry], offset: int) -> Iterator[Placed]:
         yield placed
 
 
+class Kind(Enum):
+    HEADER = "header"
+    DATA = "data"
+    PADDING = "padding"
+    TRAILER = "trailer"
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of the archive that is checked as one.
 
-    Either its bytes are known (`expected`: headers, padding, trailer) or their digest is (`sha256`, hex: a chunk, a
-    document). `placed` is the blob whose header or chunk it is. `last` marks a blob's last chunk.
+    Its bytes are known (`expected`), or their digest (`sha256`, hex), or the digest of all the stretches that make up
+    one member (`whole`), or the last two. The signature slot has none of them: `archive.trust` judges that.
     """
 
+    kind: Kind
+    name: str
     offset: int
     length: int
     expected: bytes | None = None
     sha256: str | None = None
-    placed: Placed | None = None
-    last: bool = False
+    whole: str | None = None
 
     @property
     def end(self) -> int:
         return self.offset + self.length
 
 
-def spans_of(placed: Placed, chunk: int) -> Iterator[Span]:
-    """A blob's header, its chunks, and the padding behind them."""
-    entry = placed.entry
-    if entry.absent:
-        return
-    yield Span(placed.header_offset, BLOCK, expected=header(placed.name, entry.size), placed=placed)
-    digests = entry.chunks or (entry.digest,)
-    for number, digest in enumerate(digests):
-        start = number * chunk
-        length = min(chunk, entry.size - start)
-        last = number == len(digests) - 1
-        yield Span(placed.data_offset + start, length, sha256=digest, placed=placed, last=last)
-    if padding(entry.size):
-        end = placed.data_offset + entry.size
-        yield Span(end, padding(entry.size), expected=bytes(padding(entry.size)), placed=placed)
+def spans(member: Member, chunk: int, digest: str | None, chunks: tuple[str, ...] = ()) -> Iterator[Span]:
+    """A member's header, its content in chunks of `chunk` bytes, and its padding.
+
+    `digest` is the sha256 of the whole content, `chunks` those of its chunks, where they are known.
+    """
+    yield Span(Kind.HEADER, member.name, member.header_offset, BLOCK, expected=header(member.name, member.size))
+    divided = member.size > chunk
+    for number, start in enumerate(range(0, member.size, chunk) if member.size else (0,)):
+        yield Span(
+            Kind.DATA,
+            member.name,
+            member.offset + start,
+            min(chunk, member.size - start),
+            sha256=(chunks[number] if chunks else None) if divided else digest,
+            whole=digest if divided else None,
+        )
+    if rest := padding(member.size):
+        yield Span(Kind.PADDING, member.name, member.end - rest, rest, expected=bytes(rest))
+
+
+def trailer(offset: int) -> Span:
+    """The two blocks of zeros that end a tar."""
+    return Span(Kind.TRAILER, "the end", offset, TRAILER, expected=bytes(TRAILER))
 
 
 def parts(total: int, part_size: int) -> list[int]:
