@@ -49,7 +49,7 @@ class Volumes:
             self._check_sizes(part_size)
 
     @classmethod
-    def open(cls, paths: Sequence[Path], part_size: int | None = None) -> Volumes:
+    def open(cls, paths: Sequence[Path], part_size: int | None = None) -> Self:
         """Finds a crate's files: a whole one, or parts; a folder stands for the crate in it.
 
         Parts beside a given part are taken too. The size of a part is that of part 000; `part_size` is needed only
