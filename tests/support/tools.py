@@ -24,6 +24,7 @@ PACKAGES = {
     "ssh-add": "openssh-client",
     "ssh-keygen": "openssh-client",
     "tar": "tar",
+    "wrk": "wrk",
 }
 # Debian keeps some of them where a plain user's PATH does not look.
 _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
