@@ -24,6 +24,11 @@ class Ranges:
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
 
+    def remove(self, start: int, end: int) -> None:
+        cut = [piece for a, b in self for piece in ((a, min(b, start)), (max(a, end), b)) if piece[0] < piece[1]]
+        self._starts = [a for a, _ in cut]
+        self._ends = [b for _, b in cut]
+
     def covers(self, start: int, end: int) -> bool:
         """Whether every byte is there; an empty range always is."""
         if start >= end:
@@ -31,10 +36,9 @@ class Ranges:
         at = bisect_right(self._starts, start) - 1
         return at >= 0 and end <= self._ends[at]
 
-    def end_of(self, start: int) -> int:
-        """How far the bytes from `start` on are there: `start` itself when it is not."""
-        at = bisect_right(self._starts, start) - 1
-        return max(start, self._ends[at]) if at >= 0 else start
+    def misses(self, start: int, end: int) -> bool:
+        """Whether no byte is there."""
+        return list(self.gaps(start, end)) == [(start, end)]
 
     def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """What is not there of [start, end)."""
