@@ -126,6 +126,14 @@ class LocalImages:
         """The manifests of index.json whose subject is `digest`."""
         return [root for root in self.roots if self._subject(root) == digest]
 
+    def attached_tags(self, digest: Digest) -> list[tuple[str, Descriptor]]:
+        """What cosign tied to `digest` by a tag (`sha256-….sig`) when the image was copied here."""
+        stem = f"{digest.algorithm}-{digest.hex}."
+        return sorted(
+            ((name.rpartition(":")[2], root) for root in self.roots for name in _names(root) if stem in name),
+            key=lambda found: found[0],
+        )
+
     def _subject(self, root: Descriptor) -> Digest | None:
         if not root.is_manifest or root.digest not in self.blobs:
             return None

@@ -20,12 +20,13 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 
 INDEX_TYPES = frozenset({INDEX, DOCKER_LIST})
-MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
+MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST, ARTIFACT})
 CONFIG_TYPES = frozenset({CONFIG, DOCKER_CONFIG})
 _ATTESTED = "vnd.docker.reference.digest"
 _FOREIGN = ("application/vnd.docker.image.rootfs.foreign.", "application/vnd.oci.image.layer.nondistributable.")

@@ -31,6 +31,7 @@ from archive.errors import Problem
 from archive.names import check_distinct
 from archive.platforms import Platform
 from archive.references import Reference
+from archive.release import LARGEST_SERIAL, NAME
 from bundler.errors import RecipeInvalid
 from bundler.recipe_errors import explained
 from mirror import origins
@@ -39,7 +40,6 @@ from mirror.section import PlatformText, Section, parsed, refusal
 
 DEFAULT_PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 K3S_ARCHITECTURES = ("amd64", "arm64", "arm")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _K3S_VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/\"'<>?#]*@")
 _QUERY = re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
@@ -53,21 +53,23 @@ class CrateSection(Section):
 
     name: StrictStr
     channel: StrictStr = "stable"
-    serial: Annotated[StrictInt, Field(ge=1, lt=2**53)] | Literal["auto"] = "auto"
+    serial: Annotated[StrictInt, Field(ge=1, le=LARGEST_SERIAL)] | Literal["auto"] = "auto"
     platforms: tuple[PlatformText, ...] = DEFAULT_PLATFORMS
     expires: datetime | None = None
 
     @field_validator("name", "channel")
     @classmethod
     def _check_word(cls, word: str) -> str:
-        if not _NAME.fullmatch(word):
+        if not NAME.fullmatch(word):
             raise refusal(f"{word[:80]!r} cannot be part of a file name everywhere", "use a-z, 0-9, '.', '_' and '-'")
         return word
 
     @field_validator("serial", mode="before")
     @classmethod
     def _check_serial(cls, value: object) -> object:
-        if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**53):
+        if value != "auto" and (
+            isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_SERIAL
+        ):
             raise refusal('a serial is a whole number above 0, or "auto" for the UTC time')
         return value
 

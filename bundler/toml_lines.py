@@ -32,6 +32,8 @@ def lines(text: str) -> dict[Path, int]:
         if header := _TABLE.match(line):
             table = _indexed(_words(header[2]), lengths, new=header[1] == "[[")
             found.setdefault(table, number)
+            if header[1] == "[[":
+                found.setdefault(table[:-1], number)
         elif assignment := _ASSIGNMENT.match(line):
             found.setdefault(table + _words(assignment[1]), number)
             closing = next((quotes for quotes in _QUOTES if assignment[2].count(quotes) == 1), "")

@@ -15,6 +15,7 @@ from archive.platforms import Platform
 from mirror.section import Section, UrlText, refusal
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_VERSION = re.compile(r"[A-Za-z0-9._+~-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,6 +49,13 @@ class FileSection(Section):
     sha256: str | dict[str, str] = ""
     checksums: UrlText = ""
     arch: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("version")
+    @classmethod
+    def _check_version(cls, version: str) -> str:
+        if not _VERSION.fullmatch(version):
+            raise refusal(f"{version[:80]!r} is not a version", "use letters, digits and . _ + ~ -")
+        return version
 
     @field_validator("sha256", mode="before")
     @classmethod
