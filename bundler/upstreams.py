@@ -27,7 +27,7 @@ from archive.references import canonical_host
 from bundler.errors import UpstreamsInvalid
 
 FILE_NAME = "buzzcrate/upstreams.toml"
-_HUB = "registry-1.docker.io"
+_HUB = "registry-1.docker.io"  # where docker.io keeps its registry
 _HINT = 'write it like "docker.io" = "https://mirror.example.org", or { url = "https://…", ca = "company.pem" }'
 
 
@@ -80,8 +80,7 @@ class Upstreams:
 
     def url_for(self, host: str) -> Upstream:
         """Where `host` is really asked; itself, over HTTPS, when the table does not say."""
-        host = canonical_host(host)
-        return self.table.get(host) or Upstream(f"https://{_HUB if host == 'docker.io' else host}")
+        return self.table.get(canonical_host(host)) or Upstream(f"https://{registry_host(host)}")
 
     def rewrite(self, url: URL) -> URL:
         """`url` at its upstream. Path and query are kept, and the scheme of a host that is not in the table."""
@@ -97,6 +96,11 @@ class Upstreams:
     def ca_for(self, host: str) -> Path | None:
         """The authority for a host that is about to be spoken to, `host` being one after rewriting."""
         return next((u.ca for u in self.table.values() if u.ca and host_of(URL(u.url)) == host), None)
+
+
+def registry_host(host: str) -> str:
+    """The host of a registry's own API, for the host of an image reference."""
+    return _HUB if canonical_host(host) == "docker.io" else host
 
 
 def host_of(url: URL) -> str:
