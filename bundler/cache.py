@@ -100,14 +100,15 @@ class Cache:
         except FileNotFoundError:
             return False
 
-    def find(self, digest: Digest) -> Fetched | None:
-        """The blob of a digest of either algorithm, or None."""
+    def find(self, digest: Digest, size: int | None = None) -> Fetched | None:
+        """The blob of a digest of either algorithm, or None; None too for one that has not its `size`."""
         try:
             sha256 = digest.hex if digest.algorithm == "sha256" else self._alias(digest).read_text()
             path = self.path(sha256)
-            return Fetched(sha256, path.stat().st_size, path)
+            found = Fetched(sha256, path.stat().st_size, path)
         except FileNotFoundError:
             return None
+        return found if size in {None, found.size} else None
 
     def touch(self, sha256: str) -> None:
         """Notes that the blob is in use, which is what `prune` goes by."""
@@ -138,16 +139,19 @@ class Cache:
             )
 
     @asynccontextmanager
-    async def claim(self, key: str, digest: Digest | None) -> AsyncIterator[Partial | None]:
-        """The transfer `key`, for this task alone; None when `digest` arrived while somebody else had it.
+    async def claim(
+        self, key: str, digest: Digest | None = None, size: int | None = None
+    ) -> AsyncIterator[Partial | Fetched]:
+        """The transfer `key`, for this task alone; or the blob of that digest and size, when it is here already.
 
         `key` names what is fetched: the digest, or a hash of the URL where no digest is known.
         """
-        path = self._partials / f"{key}.partial"
+        path = self._partial(key)
         pause, longest = _POLL
         while True:
-            if digest is not None and self.find(digest):
-                yield None
+            found = self.find(digest, size) if digest is not None else None
+            if found is not None:
+                yield found
                 return
             with _full_disk(path):
                 file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -159,6 +163,13 @@ class Cache:
                 os.close(file)
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
+
+    def begun(self, key: str) -> int:
+        """Bytes of the transfer `key` that are here already."""
+        try:
+            return self._partial(key).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def complete(self, partial: Partial, sha256: str, alias: Digest | None = None) -> Fetched:
         """Takes over what a claim brought in; the caller has checked it."""
@@ -226,6 +237,9 @@ class Cache:
         finally:
             os.close(file)
             Path(name).unlink(missing_ok=True)
+
+    def _partial(self, key: str) -> Path:
+        return self._partials / f"{key}.partial"
 
     def _alias(self, digest: Digest) -> Path:
         return self.root / "aliases" / digest.algorithm / digest.hex
