@@ -14,6 +14,7 @@ other path stands in front of the whole path that was asked for. Plain HTTP is s
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,12 @@ def registry_host(host: str) -> str:
 def host_of(url: URL) -> str:
     """Host, and the port unless it is the scheme's own, as image references and auth files write it."""
     return url.host_port_subcomponent or ""
+
+
+def default_config_home() -> Path:
+    """`$XDG_CONFIG_HOME`, which is `~/.config` where nobody says otherwise."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    return Path(home) if home.startswith("/") else Path.home() / ".config"
 
 
 def _read(table: Mapping[str, Any], where: str, folder: Path) -> dict[str, Upstream]:
