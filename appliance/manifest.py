@@ -26,6 +26,7 @@ MEDIA_TYPES = frozenset({OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST})
 class Manifest:
     """The references of one manifest: `children` are manifests, `blobs` are config and layers.
 
+    `foreign` are the layers among them that may lie elsewhere only (image-spec, "Non-Distributable Layers").
     `artifact_type` falls back to the config's media type (distribution-spec, "Listing Referrers").
     """
 
@@ -35,6 +36,7 @@ class Manifest:
     annotations: Mapping[str, str] = field(default_factory=dict)
     children: tuple[Digest, ...] = ()
     blobs: tuple[Digest, ...] = ()
+    foreign: tuple[Digest, ...] = ()
 
     @classmethod
     def parse(cls, body: bytes, media_type: str = "") -> Manifest:
@@ -54,6 +56,7 @@ class Manifest:
         annotations = document.get("annotations") or {}
         if not all(isinstance(value, str) for value in annotations.values()):
             raise InvalidValue("the manifest has an annotation that is no string")
+        layers = document.get("layers") or ()
         return cls(
             media_type=media_type
             or document.get("mediaType")
@@ -62,8 +65,10 @@ class Manifest:
             artifact_type=document.get("artifactType") or (config or {}).get("mediaType", ""),
             annotations=annotations,
             children=tuple(Digest.parse(child["digest"]) for child in document.get("manifests") or ()),
-            blobs=tuple(
-                Digest.parse(blob["digest"])
-                for blob in [*([config] if config else []), *(document.get("layers") or ())]
+            blobs=tuple(Digest.parse(blob["digest"]) for blob in [*([config] if config else []), *layers]),
+            foreign=tuple(
+                Digest.parse(layer["digest"])
+                for layer in layers
+                if layer.get("urls") or any(word in layer["mediaType"] for word in ("nondistributable", "foreign"))
             ),
         )

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.client_setup import client_setup
+from appliance.cli.serve import serve
+from appliance.cli.service import service
+from appliance.cli.token import token
 from appliance.store import DEFAULT_ROOT
 from console import command
 
@@ -32,6 +36,10 @@ A first installation:
 @click.pass_context
 def group(context: click.Context, root: Path) -> None:
     context.obj = root
+
+
+for verb in (serve, token, client_setup, service):
+    group.add_command(verb)
 
 
 def main() -> None:
