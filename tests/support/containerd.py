@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,9 +42,9 @@ class Containerd:
         return result
 
     def pull(self, reference: str, platform: str) -> None:
-        self.ctr(
-            "images", "pull", "--hosts-dir", self.hosts, "--snapshotter", SNAPSHOTTER, "--platform", platform, reference
-        )
+        """Pulls one platform and unpacks it; unpacking takes root (chown), so a plain user only fetches."""
+        unpacked = ["images", "pull", "--snapshotter", SNAPSHOTTER] if os.getuid() == 0 else ["content", "fetch"]
+        self.ctr(*unpacked, "--hosts-dir", self.hosts, "--platform", platform, reference)
 
 
 @contextmanager
@@ -61,6 +62,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
   "io.containerd.internal.v1.opt"]
 [grpc]
 address = "{socket}"
+uid = {os.getuid()}
+gid = {os.getgid()}
 [debug]
 level = "warn"
 """
