@@ -28,6 +28,14 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    """Writes all of `data` at `offset`; a disk that is nearly full takes a part of it first, then says so."""
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data = data[written:]
+        offset += written
+
+
 @contextmanager
 def problems(doing: str) -> Iterator[None]:
     """Turns what the store's disk answers into a line for the user; `doing` is what was under way."""

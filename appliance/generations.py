@@ -68,9 +68,9 @@ def activate(store: Store, packs: Iterable[int], publishers: Iterable[Publisher]
 def rollback(store: Store, target: int | None = None) -> Activation:
     """Makes an earlier generation active again; by default the one below the active one.
 
-    The caller holds the store's lock. Floors stay where they are. Raises `NoGeneration`.
+    Floors stay where they are. Raises `NoGeneration`, `StoreBusy`.
     """
-    with store.database.write() as connection:
+    with store.lock("rolling back"), store.database.write() as connection:
         active = store.generation()
         if active is None:
             raise NoGeneration("nothing was ever activated here", hint="crate-appliance install CRATE comes first")

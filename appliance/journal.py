@@ -35,26 +35,44 @@ class Pending:
     part_size: int
 
 
-class Journal:
-    """The journal of one import, open for appending.
+class State:
+    """What a journal says.
 
     `stored`: ranges of the archive that are on disk. `verified`: those of them that were compared with what was signed;
     the rest waits for a chunk's other half, which is in a part that was not at hand. `proven`: digests (hex) of blobs
     whose whole was hashed.
     """
 
-    def __init__(self, path: Path, pending: Pending) -> None:
-        """Opens the journal of `pending`, or begins one. What a torn write left at its end is cut off."""
-        self.path = path
+    def __init__(self) -> None:
         self.verified = Ranges()
         self.stored = Ranges()
         self.proven: set[str] = set()
+
+    def apply(self, record: dict[str, Any]) -> None:
+        for start, end in record.get("verified", ()):
+            self.verified.add(start, end)
+            self.stored.add(start, end)
+        for start, end in record.get("stored", ()):
+            self.stored.add(start, end)
+        for start, end in record.get("distrusted", ()):
+            self.verified.remove(start, end)
+            self.stored.remove(start, end)
+        self.proven.update(record.get("proven", ()))
+
+
+class Journal(State):
+    """The journal of one import, open for appending."""
+
+    def __init__(self, path: Path, pending: Pending) -> None:
+        """Opens the journal of `pending`, or begins one. What a torn write left at its end is cut off."""
+        super().__init__()
+        self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         sound = 0
         for number, (record, end) in enumerate(_records(path)):
             if number == 0 and record.get("pending", {}).get("digest") != pending.digest:
                 break
-            self._apply(record)
+            self.apply(record)
             sound = end
         os.ftruncate(self._descriptor, sound)
         if not sound:
@@ -74,19 +92,8 @@ class Journal:
     def _note(self, record: dict[str, list[Any]]) -> None:
         record = {key: value for key, value in record.items() if value}
         if record:
-            self._apply(record)
+            self.apply(record)
             self._append(record)
-
-    def _apply(self, record: dict[str, Any]) -> None:
-        for start, end in record.get("verified", ()):
-            self.verified.add(start, end)
-            self.stored.add(start, end)
-        for start, end in record.get("stored", ()):
-            self.stored.add(start, end)
-        for start, end in record.get("distrusted", ()):
-            self.verified.remove(start, end)
-            self.stored.remove(start, end)
-        self.proven.update(record.get("proven", ()))
 
     def _append(self, record: dict[str, Any]) -> None:
         body = documents.canonical(record)
@@ -100,14 +107,18 @@ class Journal:
         os.close(self._descriptor)
 
 
-def pending(folder: Path) -> list[tuple[Path, Pending]]:
-    """The imports that are under way or interrupted in a folder of packs."""
-    found = []
-    for path in sorted(folder.glob("*.crate.journal")):
-        record, _ = next(_records(path), ({}, 0))
-        if "pending" in record:
-            found.append((path, Pending(**record["pending"])))
-    return found
+def pending(folder: Path) -> list[Pending]:
+    """The imports into a folder of packs that are under way or interrupted."""
+    heads = [next(_records(path), ({}, 0))[0] for path in sorted(folder.glob("*.crate.journal"))]
+    return [Pending(**head["pending"]) for head in heads if "pending" in head]
+
+
+def stored(path: Path) -> Ranges:
+    """What a journal, perhaps another process's, says is on disk."""
+    state = State()
+    for record, _ in _records(path):
+        state.apply(record)
+    return state.stored
 
 
 def _records(path: Path) -> Iterator[tuple[dict[str, Any], int]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from appliance.ranges import Ranges
 from archive import layout
 from archive.errors import ReadFailed
-from archive.volumes import Volumes
+from archive.volumes import Volumes, part_name
 
 
 class KeptVolumes(Volumes):
@@ -31,6 +31,18 @@ class KeptVolumes(Volumes):
             number in self._files or self._stored.covers(start, start + size)
             for number, start, size in self._pieces(offset, length)
         )
+
+    def lacking(self, start: int, end: int) -> Iterator[str]:
+        """The names of the missing parts over which [start, end) extends."""
+        return (
+            part_name(self.stem, number)
+            for number, _, _ in self._pieces(start, end - start)
+            if number not in self._files
+        )
+
+    def file_name(self, offset: int) -> str:
+        """The name, without folder, of the file in which `offset` lies."""
+        return self.stem if self._part_size is None else part_name(self.stem, self._locate(offset)[0])
 
     def pread_into(self, buffer: memoryview, offset: int) -> None:
         done = 0

@@ -42,14 +42,12 @@ class Ranges:
 
     def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """What is not there of [start, end)."""
-        for have_start, have_end in zip(self._starts, self._ends, strict=True):
-            if have_end <= start:
-                continue
-            if have_start >= end:
+        for at in range(bisect_right(self._ends, start), len(self._starts)):
+            if self._starts[at] >= end:
                 break
-            if have_start > start:
-                yield start, have_start
-            start = max(start, have_end)
+            if self._starts[at] > start:
+                yield start, self._starts[at]
+            start = self._ends[at]
         if start < end:
             yield start, end
 

@@ -7,11 +7,18 @@ from pathlib import Path
 import click
 
 from appliance.cli.client_setup import client_setup
+from appliance.cli.gc import gc
+from appliance.cli.install import install
+from appliance.cli.rollback import rollback
 from appliance.cli.serve import serve
 from appliance.cli.service import service
+from appliance.cli.status import status
 from appliance.cli.token import token
+from appliance.cli.trust import trust
+from appliance.cli.verify import verify
 from appliance.store import DEFAULT_ROOT
 from console import command
+from console.version import VERSION
 
 PROGRAM = "crate-appliance"
 _HELP = """Keep a crate: install what arrived on a stick, serve it, and see what it serves.
@@ -25,7 +32,7 @@ A first installation:
 
 
 @click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="buzzcrate")
+@click.version_option(VERSION)
 @click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -38,7 +45,7 @@ def group(context: click.Context, root: Path) -> None:
     context.obj = root
 
 
-for verb in (serve, token, client_setup, service):
+for verb in (trust, install, verify, serve, status, rollback, gc, token, client_setup, service):
     group.add_command(verb)
 
 
