@@ -2,6 +2,7 @@
 
 Problem
 ├── RecipeInvalid           the recipe breaks its rules: file, line, key                        exit 2
+├── RecipeExists            init overwrites nothing                                             exit 2
 ├── LockInvalid             the lock is not one that this program wrote                         exit 2
 ├── LockStale               the lock belongs to another recipe                                  exit 2
 ├── LockMissing             --locked, and there is no lock                                      exit 2
@@ -37,6 +38,12 @@ from archive.errors import Problem
 
 class RecipeInvalid(Problem):
     """The recipe as written cannot be meant; `what` begins with file and line."""
+
+    exit_code = 2
+
+
+class RecipeExists(Problem):
+    """`init` overwrites nothing."""
 
     exit_code = 2
 

@@ -189,7 +189,7 @@ class Recipe:
             contents = Contents.model_validate(raw)
         except ValidationError as error:
             raise explained(path, text, raw, Contents, error) from error
-        travelling = _QUERY.sub(r"\1", text)
+        travelling = without_queries(text)
         _refuse_hidden_query(path, tomllib.loads(travelling))
         return cls(path, contents, travelling.encode())
 
@@ -211,6 +211,11 @@ class Recipe:
                 if request.url:
                     found.setdefault(origins.public_url(request.url), []).append(request.url)
         return found
+
+
+def without_queries(text: str) -> str:
+    """`text` with the queries and fragments of its URLs taken out."""
+    return _QUERY.sub(r"\1", text)
 
 
 def _refuse_user_info(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from archive.digests import Digest
 from archive.platforms import Platform
 from archive.references import Reference
 from bundler import oci
+from bundler.concurrently import together
 from bundler.errors import ImageInvalid
 from bundler.oci import Descriptor
 from bundler.resolve import tree
@@ -151,8 +151,8 @@ async def _load(source: ImageSource, descriptor: Descriptor, body: bytes, name: 
         descriptor,
         body,
         tuple(
-            await asyncio.gather(
-                *(_load_member(source, member, name, depth) for member in oci.parse_index(body, f"the index of {name}"))
+            await together(
+                _load_member(source, member, name, depth) for member in oci.parse_index(body, f"the index of {name}")
             )
         ),
     )

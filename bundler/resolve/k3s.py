@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from archive.catalogue import Item
 from archive.platforms import Platform
 from archive.references import Reference
+from bundler.concurrently import together
 from bundler.recipe import K3sSection
 from mirror.files.resolve import resolve_request
 from mirror.files.section import FileRequest
@@ -27,7 +27,7 @@ async def resolve_files(section: K3sSection, platforms: Sequence[Platform], tran
         for platform in platforms
         for request in _requests(section.version, platform, with_images=section.airgap)
     ]
-    return list(await asyncio.gather(*(resolve_request(request, transport, Path()) for request in requests)))
+    return await together(resolve_request(request, transport, Path()) for request in requests)
 
 
 async def image_references(section: K3sSection, transport: Transport) -> list[Reference]:
