@@ -85,9 +85,10 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
         *lines, rest = (rest + block).split(b"\n")
+        for line in (*lines, rest):
+            if len(line) > LIMITS.index_line:
+                raise OverLimit(f"index.jsonl has a line of more than {LIMITS.index_line} bytes")
         yield from lines
-        if len(rest) > LIMITS.index_line:
-            raise OverLimit(f"index.jsonl has a line of more than {LIMITS.index_line} bytes")
     if rest:
         raise MalformedIndex("the last line of index.jsonl has no newline")
 

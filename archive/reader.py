@@ -146,8 +146,9 @@ class Crate:
 
         Raises `MalformedCatalogue`, `UnsafeName`, `ClashingNames`, and what reading raises.
         """
+        placed = self._leading(self.release.catalogue)
         try:
-            yield from self._items()
+            yield from self._items(placed)
         except (UnsafeName, ClashingNames):
             raise
         except InvalidValue as error:
@@ -235,9 +236,9 @@ class Crate:
                     raise mismatch(self.volumes, span)
                 yield data
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self, placed: Placed) -> Iterator[Item]:
         taken, files = Seen(), Seen()
-        for item in catalogue.read(_lines(self._chunks(self._leading(self.release.catalogue)))):
+        for item in catalogue.read(_lines(self._chunks(placed))):
             for file in item.files:
                 if file.path:
                     name = f"{item.kind}/{check_file_name(file.path)}"

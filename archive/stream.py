@@ -131,7 +131,7 @@ def verified(volumes: Volumes, work: Iterator[Work], have: Callable[[int, int], 
 
 def mismatch(volumes: Volumes, span: Span) -> Problem:
     """Says what is wrong with a span whose bytes are not the ones signed for."""
-    where = volumes.where(span.offset)
+    where = volumes.where(span.offset, span.length)
     if span.kind is Kind.DATA:
         return DigestMismatch(
             f"{where}: {span.length} bytes of {span.name} are not the ones that were signed",
@@ -225,7 +225,7 @@ def _pieces(volumes: Volumes, batch: Batch[_Mark], view: memoryview) -> Iterator
         else:
             yield from run.flush(view)
             subject.damaged = True
-            yield Damage(volumes.where(span.offset), span.offset, span.length, subject.placed, problem)
+            yield Damage(volumes.where(span.offset, span.length), span.offset, span.length, subject.placed, problem)
     yield from run.flush(view)
 
 

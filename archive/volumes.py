@@ -101,13 +101,13 @@ class Volumes:
         Raises `Truncated`, `TrailingData`, `ExtraPart`, `ForeignPart`. A missing part is no error here; see `missing`.
         """
         sizes = [total] if self._part_size is None else layout.parts(total, self._part_size)
+        if max(self._files) >= len(sizes):
+            raise ExtraPart(
+                f"{self._files[max(self._files)]} is one part too many: this crate has {len(sizes)}",
+                hint="it belongs to another crate of the same name; take it away",
+            )
         for number in sorted(self._files):
             path, size = self._files[number], self._sizes[number]
-            if number >= len(sizes):
-                raise ExtraPart(
-                    f"{path} is one part too many: this crate has {len(sizes)}",
-                    hint="it belongs to another crate of the same name; take it away",
-                )
             if size < sizes[number]:
                 raise Truncated(
                     f"{path} ends after {size} bytes of {sizes[number]}", hint="the copy was cut short; copy it again"
@@ -125,11 +125,15 @@ class Volumes:
         count = len(layout.parts(total, self._part_size))
         return [part_name(self.stem, number) for number in range(count) if number not in self._files]
 
-    def where(self, offset: int) -> str:
-        """The place for a message: `site-3.crate.001 at byte 123`."""
+    def where(self, offset: int, length: int = 1) -> str:
+        """The place for a message: `site-3.crate.001 at byte 123`, with the next part when it reaches into that."""
         number, within = self._locate(offset)
-        name = self._files[number] if number in self._files else part_name(self.stem, number)
-        return f"{name} at byte {within}"
+        last, _ = self._locate(offset + max(length, 1) - 1)
+        beyond = f" and on in {self._name(last)}" if last != number else ""
+        return f"{self._name(number)} at byte {within}{beyond}"
+
+    def _name(self, number: int) -> Path | str:
+        return self._files[number] if number in self._files else part_name(self.stem, number)
 
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly `length` bytes. Raises `MissingPart`, `Truncated`, `ReadFailed`."""
@@ -144,7 +148,7 @@ class Volumes:
             number, within = self._locate(offset + filled)
             if number not in self._files:
                 raise MissingPart(
-                    f"{part_name(self.stem, number)} is missing",
+                    f"{self._name(number)} is missing",
                     hint="bring the stick that holds it, or name the folder it is in",
                 )
             wanted = len(buffer) - filled
