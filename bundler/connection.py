@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from archive.progress import Progress
 from bundler.cache import Cache, default_root
 from bundler.credentials import Credentials
+from bundler.errors import UpstreamsInvalid
 from bundler.http import Http
 from bundler.recipe import Recipe
 from bundler.registry import RegistryClient
@@ -30,7 +31,13 @@ class Connection:
 @asynccontextmanager
 async def connect(recipe: Recipe, progress: Progress) -> AsyncIterator[Connection]:
     """Through the recipe's upstreams and this user's credentials; the cache is not pruned meanwhile."""
-    upstreams = Upstreams.load(recipe.contents.upstreams, default_config_home(), folder=recipe.base)
+    try:
+        upstreams = Upstreams.load(recipe.contents.upstreams, default_config_home(), folder=recipe.base)
+    except UpstreamsInvalid as problem:
+        if not problem.what.startswith("[upstreams]"):
+            raise
+        where = f"{recipe.path}:{recipe.line('upstreams')}"
+        raise UpstreamsInvalid(f"{where}: {problem.what}", hint=problem.hint) from problem
     cache = Cache(default_root())
     with cache.in_use():
         async with Http(upstreams, progress=progress) as http:

@@ -19,6 +19,7 @@ from archive.release import time_text
 from archive.signers import AllowedSigners
 from archive.volumes import Volumes
 from bundler.platform_sizes import by_platform
+from bundler.resolve import images
 
 _BIGGEST = 10
 
@@ -30,14 +31,11 @@ class Holding:
     kind: str
     name: str
     version: str
+    title: str
     platforms: tuple[str, ...]
     blobs: int
     size: int
     own: int
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}:{self.version}" if self.version and self.kind == "image" else self.name
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def _users_of(crate: Crate) -> dict[str, list[str]]:
     try:
         for item in crate.catalogue():
             for sha256 in {file.sha256 for file in item.files}:
-                found[sha256].append(f"{item.name}:{item.version}" if item.kind == "image" else item.name)
+                found[sha256].append(images.title(item))
     except Damaged:
         return {}
     return found
@@ -211,6 +209,7 @@ def _holding(item: Item, users: Mapping[str, int]) -> Holding:
         kind=item.kind,
         name=item.name,
         version=item.version,
+        title=images.title(item),
         platforms=tuple(platforms),
         blobs=len(item.files),
         size=sum(file.size for file in item.files),

@@ -31,6 +31,7 @@ _BLOCK = 2**20
 _BLOB = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
+_AGAIN = "copy the image here again, with all its platforms"
 _COMPRESSION = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 
@@ -100,13 +101,19 @@ class LocalImages:
             return self.made[digest]
         body = self.extent(digest).read()
         if Digest.of(body, digest.algorithm) != digest:
-            raise LayoutInvalid(f"{self.path}: {digest} has other content", hint="make the layout again")
+            raise LayoutInvalid(f"{self.path}: {digest} has other content", hint=_AGAIN)
         return body
 
     def extent(self, digest: Digest) -> Extent:
         if digest not in self.blobs:
-            raise LayoutInvalid(f"{self.path} lacks {digest}", hint="copy the image again, with all its platforms")
+            raise LayoutInvalid(f"{self.path} lacks {digest}", hint=_AGAIN)
         return self.blobs[digest]
+
+    def check(self, digest: Digest, size: int) -> None:
+        """Raises `LayoutInvalid` unless the blob is there, with that many bytes."""
+        if digest not in self.made and self.extent(digest).size != size:
+            found = self.extent(digest).size
+            raise LayoutInvalid(f"{self.path}: {digest} has {found} bytes, {size} were announced", hint=_AGAIN)
 
     def find(self, name: Reference) -> Descriptor:
         """The image called `name` there, or the only one there is."""

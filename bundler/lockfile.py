@@ -15,7 +15,10 @@ from typing import Any, Self
 
 from archive import documents
 from archive.catalogue import Item
+from archive.digests import Digest
 from archive.errors import InvalidValue
+from archive.limits import LIMITS
+from archive.names import check_file_name
 from archive.platforms import Platform
 from archive.release import time_text
 from bundler.errors import LockInvalid
@@ -97,7 +100,7 @@ class Lock:
                     Request(it["section"], it["name"], it["fingerprint"], tuple(it["items"]))
                     for it in value["requests"]
                 ),
-                items=tuple(Item.from_json(item) for item in value["items"]),
+                items=tuple(_checked(Item.from_json(item)) for item in value["items"]),
             )
         except InvalidValue as error:
             raise LockInvalid(f"{where} cannot be read: {error.what}", hint=_HINT) from error
@@ -129,6 +132,19 @@ def item_key(item: Item) -> str:
 def sizes(items: Iterable[Item]) -> dict[str, int]:
     """Every blob of `items` once: sha256 to size in bytes."""
     return {file.sha256: file.size for item in items for file in item.files}
+
+
+def _checked(item: Item) -> Item:
+    """A lock comes from a repository and may have been edited: digests become paths, so they must be digests."""
+    for file in item.files:
+        Digest.parse(f"sha256:{file.sha256}")
+        for alias in file.aliases:
+            Digest.parse(alias)
+        if file.path:
+            check_file_name(file.path)
+        if type(file.size) is not int or not 0 <= file.size <= LIMITS.blob:
+            raise InvalidValue(f"{file.size!r} is not the size of a blob")
+    return item
 
 
 def _time(text: str) -> datetime:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from archive import documents
 from archive.catalogue import Item
+from archive.digests import Digest
 from archive.errors import InvalidValue, Problem
 from archive.limits import LIMITS
 from archive.names import check_distinct
@@ -25,7 +26,7 @@ from bundler.connection import Connection
 from bundler.errors import BlobTooLarge, RecipeInvalid, SeveralFailed, UnknownName
 from bundler.local_images import LocalImages
 from bundler.lockfile import Lock, Request, item_key, path_for
-from bundler.recipe import ImageSection, K3sSection, Recipe, without_queries
+from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, without_queries
 from bundler.resolve import images, k3s
 from bundler.resolve.images import ImageRequest
 from bundler.resolve.sources import LocalSource, RegistrySource
@@ -154,7 +155,7 @@ def _asked(recipe: Recipe, connection: Connection) -> list[_Asked]:
         for section in contents.files
     ]
     if contents.k3s:
-        own = [section.reference for section in contents.images]
+        own = [served_name(section.reference) for section in contents.images]
         chosen = contents.k3s.platforms or platforms
         asked.append(
             _Asked(
@@ -206,7 +207,12 @@ async def _image(
         return await images.resolve(request, RegistrySource(connection.registry, connection.cache, section.reference))
     origin = origins.local(section.layout, recipe.base)
     local = await asyncio.to_thread(LocalImages.open, origins.local_path(origin, recipe.base))
-    return await images.resolve(request, LocalSource(local, section.reference, origin))
+    items = await images.resolve(request, LocalSource(local, section.reference, origin))
+    for item in items:
+        for file in item.files:
+            if file.origin != images.MADE:
+                local.check(Digest.parse(file.aliases[0]) if file.aliases else Digest.sha256(file.sha256), file.size)
+    return items
 
 
 async def _k3s(
@@ -217,15 +223,19 @@ async def _k3s(
     if section.airgap:
         return found
     gate = asyncio.Semaphore(_AT_ONCE)
+    listed = [it for it in await k3s.image_references(section, connection.transport) if it not in own]
 
     async def one(reference: Reference) -> list[Item]:
         async with gate:
+            task.detail(str(reference))
             source = RegistrySource(connection.registry, connection.cache, reference)
-            return await images.resolve(ImageRequest(reference, platforms), source)
+            items = await images.resolve(ImageRequest(reference, platforms), source)
+            task.advance(1)
+            return items
 
-    listed = await k3s.image_references(section, connection.transport)
-    for items in await together(one(reference) for reference in listed if reference not in own):
-        found += items
+    with connection.progress.task("resolving the images of k3s", len(listed), unit="images") as task:
+        for items in await together(one(reference) for reference in listed):
+            found += items
     return found
 
 

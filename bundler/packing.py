@@ -10,6 +10,7 @@ from pathlib import Path
 from archive import catalogue, documents
 from archive.catalogue import File, Item
 from archive.digests import Digest
+from archive.errors import BlobChanged, Problem
 from archive.progress import Progress
 from archive.references import Reference
 from archive.signing import Signer
@@ -52,15 +53,18 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     with Cache(default_root()).in_use():
         gathered = asyncio.run(_gather(recipe, lock, progress))
-        written = write_crate(
-            _draft(gathered.lock, recipe),
-            gathered.blobs,
-            oci_index(gathered.lock.items),
-            signers,
-            out / f"{gathered.lock.name}-{gathered.lock.serial}.crate",
-            part_size=part_size,
-            progress=progress,
-        )
+        try:
+            written = write_crate(
+                _draft(gathered.lock, recipe),
+                gathered.blobs,
+                oci_index(gathered.lock.items),
+                signers,
+                out / f"{gathered.lock.name}-{gathered.lock.serial}.crate",
+                part_size=part_size,
+                progress=progress,
+            )
+        except BlobChanged as problem:
+            raise _evicted(problem, gathered.blobs) from problem
     return Built(written, gathered.lock, lock is None, gathered.fetched)
 
 
@@ -94,9 +98,22 @@ def oci_index(items: Iterable[Item]) -> bytes:
         for file in item.files:
             if root["digest"] in file.aliases:  # a crate names its blobs by sha256
                 root["digest"] = f"sha256:{file.sha256}"
-        name = f"{item.name}:{item.version}" if item.version else f"{item.name}@{root['digest']}"
+        name = images.title(item)
         manifests.append({**root, "annotations": {_REF_NAME: name, _CONTAINERD_NAME: name}})
     return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
+
+
+def _evicted(problem: BlobChanged, blobs: Iterable[BlobSource]) -> Problem:
+    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again."""
+    cache = Cache(default_root())
+    for blob in blobs:
+        if blob.digest in problem.what and blob.path == cache.path(blob.digest):
+            blob.path.unlink(missing_ok=True)
+            return SourceChanged(
+                f"the cache held a damaged copy of sha256:{blob.digest}, which is removed now",
+                hint="run the same command again: it is fetched anew",
+            )
+    return problem
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,7 @@ class _Local:
 
 
 def _changed(item: Item, path: Path) -> SourceChanged:
-    name = f"{item.name}:{item.version}" if item.kind == images.KIND else item.name
+    name = images.title(item)
     return SourceChanged(f"{path} is not what was locked as {name}", hint=f"crate-bundle lock --update {name}")
 
 
@@ -179,8 +196,7 @@ def _wanted(lock: Lock, recipe: Recipe, local: _Local) -> Iterator[Wanted]:
             continue
         for file in item.files:
             if file.origin != images.MADE and file.sha256 not in local.blobs:
-                label = f"{item.name}:{item.version}" if item.kind == images.KIND else item.name
-                yield Wanted(file.sha256, file.size, _sources(item, file, urls), label)
+                yield Wanted(file.sha256, file.size, _sources(item, file, urls), images.title(item))
 
 
 def _sources(item: Item, file: File, urls: dict[str, list[str]]) -> tuple[Source, ...]:

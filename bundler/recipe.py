@@ -10,7 +10,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -32,6 +32,7 @@ from archive.names import check_distinct
 from archive.platforms import Platform
 from archive.references import Reference
 from archive.release import LARGEST_SERIAL, NAME
+from bundler import toml_lines
 from bundler.errors import RecipeInvalid
 from bundler.recipe_errors import explained
 from mirror import origins
@@ -149,7 +150,7 @@ class Contents(BaseModel):
             for platform in self.k3s.platforms or self.crate.platforms:
                 if platform.os != "linux" or platform.architecture not in K3S_ARCHITECTURES:
                     raise refusal(f"there is no k3s for {platform}", "give [k3s] platforms of its own")
-        served = [str(image.reference) for image in self.images]
+        served = [str(served_name(image.reference)) for image in self.images]
         for name in served:
             if served.count(name) > 1:
                 raise refusal(f"the image {name} is asked for twice", "remove one of the two")
@@ -158,6 +159,11 @@ class Contents(BaseModel):
         except Problem as problem:
             raise refusal(problem.what, "give one of them another name") from problem
         return self
+
+
+def served_name(reference: Reference) -> Reference:
+    """What the crate serves an image under: its tag when it has one, even if a digest pins it."""
+    return replace(reference, digest=None) if reference.tag else reference
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,10 @@ class Recipe:
         travelling = without_queries(text)
         _refuse_hidden_query(path, tomllib.loads(travelling))
         return cls(path, contents, travelling.encode())
+
+    def line(self, *key: str | int) -> int:
+        """Where `key` stands in the file, for a mistake that is found later."""
+        return toml_lines.line_of(toml_lines.lines(self.travelling.decode()), key)
 
     @property
     def base(self) -> Path:

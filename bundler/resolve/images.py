@@ -104,7 +104,7 @@ async def resolve(request: ImageRequest, source: ImageSource) -> list[Item]:
     item = Item(
         kind=KIND,
         name=request.reference.name,
-        version=request.reference.tag,
+        version=request.reference.tag or str(request.reference.digest),
         origin=source.origin,
         files=blobs.distinct(),
         publish={key: value for key, value in publish.items() if value or key == "tags"},
@@ -219,6 +219,13 @@ class _Blobs:
         return tuple(found.values())
 
 
+def title(item: Item) -> str:
+    """An item as people name it: an image by its full reference, anything else by its name."""
+    if item.kind != KIND:
+        return item.name
+    return f"{item.name}{'@' if ':' in item.version else ':'}{item.version}"
+
+
 def remake(item: Item, bodies: dict[str, bytes]) -> list[bytes]:
     """The indexes of a pruned item, made again from the originals in `bodies` (sha256 to content).
 
@@ -236,7 +243,7 @@ def remake(item: Item, bodies: dict[str, bytes]) -> list[bytes]:
         if descriptor.digest not in kept:  # left out whole: a leaf that nobody keeps
             return Node(replace(descriptor, media_type=""))
         body = bodies[names.get(str(descriptor.digest), descriptor.digest.hex)]
-        members = oci.parse_index(body, f"the index of {item.name}:{item.version}")
+        members = oci.parse_index(body, f"the index of {title(item)}")
         return Node(descriptor, body, tuple(load(member) for member in members))
 
     media_type = item.publish["root"]["mediaType"]
@@ -244,7 +251,7 @@ def remake(item: Item, bodies: dict[str, bytes]) -> list[bytes]:
     wanted = {file.sha256 for file in item.files if file.origin == MADE}
     if {Digest.of(body).hex for body in made} != wanted:
         raise ImageInvalid(
-            f"{item.name}:{item.version}: the index for fewer platforms does not come out as the lock says",
+            f"{title(item)}: the index for fewer platforms does not come out as the lock says",
             hint="crate-bundle lock makes it anew",
         )
     return list(made)
