@@ -7,7 +7,7 @@ is compared with its pin before a word of it is used, and each chunk before it i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -167,7 +167,7 @@ class Crate:
 
     def stream(
         self, wanted: Callable[[Placed], bool] = lambda _: True, have: Callable[[int, int], bool] = lambda *_: False
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece, None, None]:
         """The whole archive, verified, in its order; see `archive.stream`.
 
         Blobs that are not `wanted` are not read, and neither is what `have(offset, length)` says is there already.

@@ -7,7 +7,7 @@ sound can be kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from archive.errors import (
@@ -104,7 +104,7 @@ class _Mark:
     made: bool = False
 
 
-def verified(volumes: Volumes, work: Iterator[Work], have: Callable[[int, int], bool]) -> Iterator[Piece]:
+def verified(volumes: Volumes, work: Iterator[Work], have: Callable[[int, int], bool]) -> Generator[Piece, None, None]:
     """The pieces of all `work`, which is in the archive's order. What `have(offset, length)` claims is left out."""
 
     def fill(batch: Batch[_Mark], view: memoryview) -> None:

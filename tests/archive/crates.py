@@ -30,6 +30,7 @@ from archive.volumes import Volumes
 from archive.writer import BlobSource, Draft
 
 CHUNK = LIMITS.smallest_chunk
+PART = 60 * KIB
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 OCI_INDEX = b'{"manifests":[],"schemaVersion":2}'
 RECIPE, LOCK = b"[crate]\n", b'{"lock":1}\n'
@@ -142,7 +143,7 @@ def sources(folder: Path, contents: Sequence[bytes] = CONTENTS, *, proven: bool 
     return found
 
 
-def split(folder: Path, data: bytes, size: int = 60 * KIB) -> list[Path]:
+def split(folder: Path, data: bytes, size: int = PART) -> list[Path]:
     """The parts of a crate."""
     paths = []
     for number, start in enumerate(range(0, len(data), size)):
