@@ -34,7 +34,7 @@ def incomplete(
     lines += [f"{part} is missing{_needed(items, digests)}" for part, digests in sorted(by_part.items())]
     size = sum(placed.entry.size for placed in lacking)
     release = crate.release
-    what = f"{release.name} {release.serial} is not complete: {len(lacking)} blobs, {units.size(size)}, are not sound"
+    what = f"{release.name} {release.serial} is not complete: {len(lacking)} blobs of {units.size(size)} are not whole"
     return IncompleteCrate(
         "\n  ".join([what, *lines]),
         hint=f"all else is kept; install again with {_remedy(volumes, damages, sorted(by_part))}",
@@ -67,7 +67,9 @@ def _needed(items: dict[str, list[str]], digests: set[str]) -> str:
 
 
 def _remedy(volumes: KeptVolumes, damages: Sequence[Damage], missing: Sequence[str]) -> str:
-    damaged = sorted({volumes.file_name(damage.offset) for damage in damages})
+    damaged = sorted(
+        {file for damage in damages for file in volumes.files_of(damage.offset, damage.offset + damage.length)}
+    )
     words = [f"another copy of {', '.join(damaged)}"] if damaged else []
     words += [f"the missing {', '.join(missing)}"] if missing else []
     return " and ".join(words)

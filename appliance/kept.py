@@ -34,15 +34,14 @@ class KeptVolumes(Volumes):
 
     def lacking(self, start: int, end: int) -> Iterator[str]:
         """The names of the missing parts over which [start, end) extends."""
-        return (
-            part_name(self.stem, number)
-            for number, _, _ in self._pieces(start, end - start)
-            if number not in self._files
-        )
+        return (self._name(number) for number, _, _ in self._pieces(start, end - start) if number not in self._files)
 
-    def file_name(self, offset: int) -> str:
-        """The name, without folder, of the file in which `offset` lies."""
-        return self.stem if self._part_size is None else part_name(self.stem, self._locate(offset)[0])
+    def files_of(self, start: int, end: int) -> Iterator[str]:
+        """The names, without folders, of all files over which [start, end) extends."""
+        return (self._name(number) for number, _, _ in self._pieces(start, end - start))
+
+    def _name(self, number: int) -> str:
+        return self.stem if self._part_size is None else part_name(self.stem, number)
 
     def pread_into(self, buffer: memoryview, offset: int) -> None:
         done = 0

@@ -16,6 +16,8 @@ class Ranges:
             self.add(start, end)
 
     def add(self, start: int, end: int) -> None:
+        if start >= end:
+            return
         first = bisect_left(self._ends, start)  # the first range that touches or follows
         last = bisect_right(self._starts, end)  # the first range beyond
         if first < last:
@@ -25,6 +27,8 @@ class Ranges:
         self._ends[first:last] = [end]
 
     def remove(self, start: int, end: int) -> None:
+        if start >= end:
+            return
         cut = [piece for a, b in self for piece in ((a, min(b, start)), (max(a, end), b)) if piece[0] < piece[1]]
         self._starts = [a for a, _ in cut]
         self._ends = [b for _, b in cut]

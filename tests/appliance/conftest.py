@@ -1,45 +1,25 @@
-"""One daemon for all tests of the protocol; each test uses repositories of its own."""
+"""Keys and crates that most tests of the store begin with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from pathlib import Path
 
 import pytest
 
-from appliance.access import Role
-from tests.appliance import serving
-from tests.support.images import MadeImage, make_layout
-
-HELD = "docker.io/library/held"
-FILES = {"tools/arm64/tool": b"a tool of thirty-two bytes, so so"}
+from tests.support.crates import CrateMaker, Key, make_key
 
 
 @pytest.fixture(scope="session")
-def held(tmp_path_factory: pytest.TempPathFactory) -> MadeImage:
-    """The image that the crate brings, under `HELD`:1, with one referrer."""
-    folder = tmp_path_factory.mktemp("held")
-    return make_layout(folder, f"{HELD}:1", layer_size=700_000, referrers=["application/spdx+json"])
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    return make_key(tmp_path_factory.mktemp("keys"))
 
 
-@pytest.fixture(scope="session")
-def plain_crate(tmp_path_factory: pytest.TempPathFactory, held: MadeImage) -> Iterator[serving.Crate]:
-    """Over plain HTTP, with an active generation that holds `held` and `FILES`."""
-    root = tmp_path_factory.mktemp("plain-crate") / "store"
-    serving.hold(root, HELD, held.layout, {"1": held.digest}, FILES)
-    with serving.crate(root) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def tls_crate(tmp_path_factory: pytest.TempPathFactory, held: MadeImage) -> Iterator[serving.Crate]:
-    """The same over TLS, as it is by default."""
-    root = tmp_path_factory.mktemp("tls-crate") / "store"
-    serving.hold(root, HELD, held.layout, {"1": held.digest}, FILES)
-    with serving.crate(root, tls=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def reader(plain_crate: serving.Crate) -> str:
-    """A reader's token for `plain_crate`."""
-    return serving.make_token(plain_crate.root, Role.READER)
+@pytest.fixture
+def maker(tmp_path: Path) -> CrateMaker:
+    """Twenty files of a few chunks each, the same in every run."""
+    made = CrateMaker(tmp_path / "blobs")
+    noise = random.Random(2)
+    for number in range(20):
+        made.file(f"f{number:02}", noise.randbytes(150_000 + number))
+    return made
