@@ -90,7 +90,8 @@ def write_crate(
     sources += [blob for blob in blobs if blob.digest not in documents]
     index_size = sum(index.line_size(one.size, draft.chunk, absent=one.absent) for one in sources)
     release = _release(draft, oci_index, Pin(index_size, _NOT_YET))
-    _check(release, sources)
+    _check_blobs(release, sources)
+    Release.parse(release.to_bytes())  # what the reader would refuse is not written
     head = Head.of(len(release.to_bytes()), release)
     end = boot_end = head.end
     for number, placed in enumerate(
@@ -151,15 +152,15 @@ def _extent(sources: Iterable[BlobSource]) -> int:
     return sum(layout.BLOCK + one.size + layout.padding(one.size) for one in sources if not one.absent)
 
 
-def _check(release: Release, sources: Sequence[BlobSource]) -> None:
-    """What the reader would refuse is not written."""
-    Release.parse(release.to_bytes())
+def _check_blobs(release: Release, sources: Sequence[BlobSource]) -> None:
     seen = Seen()
     for one in sources:
         if one.size > LIMITS.blob:
             raise BlobTooLarge(
                 f"{one.path or one.digest} has {one.size} bytes; a crate carries files of less than 8 GiB"
             )
+        if index.line_size(one.size, release.chunk, absent=one.absent) > LIMITS.index_line:
+            raise BlobTooLarge(f"{one.path or one.digest} has too many chunks of {release.chunk} bytes")
         if not seen.add(one.digest):
             raise DuplicateDigest(f"sha256:{one.digest} is to be packed twice")
     for number, pin in enumerate(release.leading()):
