@@ -30,7 +30,8 @@ MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST, ARTIFACT})
 CONFIG_TYPES = frozenset({CONFIG, DOCKER_CONFIG})
 _ATTESTED = "vnd.docker.reference.digest"
 _FOREIGN = ("application/vnd.docker.image.rootfs.foreign.", "application/vnd.oci.image.layer.nondistributable.")
-_UNKNOWN = Platform("unknown", "unknown")
+UNKNOWN = Platform("unknown", "unknown")
+"""What runs nowhere: buildkit's attestations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,14 @@ class Descriptor:
     @property
     def attests(self) -> str:
         """The digest of the manifest that this one is an attestation of, else empty (buildkit's convention)."""
-        if self.platform != _UNKNOWN:
+        if self.platform != UNKNOWN:
             return ""
         return str((self.fields.get("annotations") or {}).get(_ATTESTED, ""))
 
     @property
     def runs_on(self) -> Platform | None:
         """The platform, when there is a real one."""
-        return None if self.platform == _UNKNOWN else self.platform
+        return None if self.platform == UNKNOWN else self.platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,9 @@ async def _platform(source: ImageSource, descriptor: Descriptor, body: bytes, na
     manifest = oci.parse_manifest(body, f"the manifest {descriptor.digest} of {name}")
     if not manifest.is_image or manifest.config is None:
         return None
-    return oci.parse_config(await source.config(manifest.config), f"the config {manifest.config.digest} of {name}")
+    where = f"the config {manifest.config.digest} of {name}"
+    found = oci.parse_config(await source.config(manifest.config), where)
+    return None if found == oci.UNKNOWN else found
 
 
 class _Blobs:
