@@ -28,9 +28,9 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _log = logging.getLogger(__name__)
 
 
-def etag_matches(header: str, etag: str) -> bool:
+def etag_matches(header: str | None, etag: str) -> bool:
     """Whether an If-None-Match `header` names `etag` (quotes included)."""
-    return any(word.strip().removeprefix("W/") in {etag, "*"} for word in header.split(","))
+    return header is not None and any(word.strip().removeprefix("W/") in {etag, "*"} for word in header.split(","))
 
 
 def select_range(header: str, size: int) -> tuple[int, int] | None:
@@ -60,7 +60,7 @@ async def send_extent(
 ) -> web.StreamResponse:
     """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent."""
     etag = headers["ETag"]
-    if etag_matches(request.headers.get("If-None-Match", ""), etag):
+    if etag_matches(request.headers.get("If-None-Match"), etag):
         return web.Response(status=304, headers=headers)
     status, start, length = 200, 0, extent.size
     response = web.StreamResponse(headers={**headers, "Accept-Ranges": "bytes"})

@@ -12,7 +12,6 @@ from appliance.registry.contents import Contents
 from appliance.store import Store
 from console.command import JSON_OPTION, emit
 
-
 _HELP = """Print what CLIENT needs to trust the crate and pull from it.
 
 A shell script, to be read and then run as root over there:

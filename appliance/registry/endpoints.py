@@ -50,7 +50,7 @@ def add_registry(application: web.Application, registry: Registry, table: Table)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = await answer(registry, table, request)
-        if not response.prepared:
+        if not response.prepared and pulling.API_VERSION.keys().isdisjoint(response.headers):
             response.headers.update(pulling.API_VERSION)
         return response
 

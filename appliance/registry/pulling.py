@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 
 from aiohttp import web
 
 from appliance.access import ANYBODY
 from appliance.errors import UnknownBlob
+from appliance.registry.contents import HeldManifest
 from appliance.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from appliance.registry.service import Call, Registry, parse_digest
 from appliance.sending import etag_matches, send_extent
 from archive.digests import Digest
-from archive.references import is_tag
 
 API_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 # A client keeps what a digest names for as long as it likes.
@@ -36,20 +37,19 @@ async def get_base(registry: Registry, call: Call) -> web.StreamResponse:
 
 async def get_manifest(registry: Registry, call: Call) -> web.StreamResponse:
     reference = call.target.reference
-    digest = parse_digest(reference) if ":" in reference else None
     repositories = registry.readable(call)
     for repository in repositories:
-        named = digest or (registry.contents.tagged(repository, reference) if is_tag(reference) else None)
-        found = named and registry.contents.manifest(repository, named)
-        if found:
-            headers = {**_content_headers(found.digest), "Content-Type": found.media_type}
-            if etag_matches(call.request.headers.get("If-None-Match", ""), headers["ETag"]):
-                return web.Response(status=304, headers=headers)
-            try:
-                return web.Response(body=await registry.manifest_bytes(found.digest), headers=headers)
-            except UnknownBlob:
-                _log.exception("%s in %s is published, but the store lost it", found.digest, repository)
-    wanted = f"{call.target.repository}{'@' if digest else ':'}{reference[:160]}"
+        found = registry.manifest(repository, reference)
+        if found is None:
+            continue
+        headers = _manifest_headers(found)
+        if etag_matches(call.request.headers.get("If-None-Match"), headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        try:
+            return web.Response(body=await registry.manifest_bytes(found.digest), headers=headers)
+        except UnknownBlob:
+            _log.exception("%s in %s is published, but the store lost it", found.digest, repository)
+    wanted = f"{call.target.repository}{'@' if ':' in reference else ':'}{reference[:160]}"
     registry.note_missing(call, f"image {_spelled(call, wanted)}")
     if not any(registry.contents.holds(repository) for repository in repositories):
         raise NameUnknown(f"no crate brought {call.target.repository}, and nobody pushed it")
@@ -71,13 +71,13 @@ async def get_blob(registry: Registry, call: Call) -> web.StreamResponse:
             if location:
                 return web.Response(status=307, headers={"Location": location, **API_VERSION})
             headers = {
-                **API_VERSION,
                 **_content_headers(digest),
                 "Content-Type": "application/octet-stream",
                 "Cache-Control": _FOREVER,
             }
             return await send_extent(call.request, extent, headers, registry.readers)
-    registry.note_missing(call, f"blob {_spelled(call, f'{call.target.repository}@{digest}')}")
+    if call.request.method == "GET":  # a HEAD comes before pushes
+        registry.note_missing(call, f"blob {_spelled(call, f'{call.target.repository}@{digest}')}")
     raise BlobUnknown(f"{call.target.repository} holds no blob {digest}")
 
 
@@ -93,8 +93,13 @@ def _plain_location(registry: Registry, call: Call, repository: str, digest: Dig
     return f"http://{base}/v2/{repository}/blobs/{digest}" if base else ""
 
 
+@lru_cache(maxsize=1024)
+def _manifest_headers(manifest: HeldManifest) -> Mapping[str, str]:
+    return {**_content_headers(manifest.digest), "Content-Type": manifest.media_type}
+
+
 def _content_headers(digest: Digest) -> Mapping[str, str]:
-    return {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'}
+    return {**API_VERSION, "Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'}
 
 
 def _spelled(call: Call, name: str) -> str:

@@ -18,7 +18,7 @@ from appliance.manifest import LIMIT
 from appliance.pushed import Pushed
 from appliance.registry import names
 from appliance.registry.callers import Callers
-from appliance.registry.contents import Contents
+from appliance.registry.contents import Contents, HeldManifest
 from appliance.registry.errors import Denied, DigestInvalid, Unauthorized
 from appliance.registry.paths import Target
 from appliance.store import Store
@@ -29,6 +29,7 @@ from archive.errors import InvalidValue
 
 _READERS = 8  # threads that wait for a slow stick or card
 _WRITERS = 4  # threads that receive, hash and commit pushes
+_NAMED = 10_000  # tags and digests whose meaning is kept in memory
 _CACHED = 16 << 20  # bytes of manifests kept in memory
 
 T = TypeVar("T")
@@ -68,6 +69,8 @@ class Registry:
         self.callers = Callers(Tokens(store.database), access, address)
         self.readers = ThreadPoolExecutor(_READERS, "read")
         self._writers = ThreadPoolExecutor(_WRITERS, "write")
+        self._named: dict[tuple[str, str], HeldManifest] = {}
+        self._named_at = -1
         self._manifests: OrderedDict[Digest, bytes] = OrderedDict()
         self._manifests_size = 0
 
@@ -109,6 +112,20 @@ class Registry:
                 headers=self.callers.challenge(call.request, repository, actions),
             )
         return Denied(f"this token may not do that to {repository} ({actions})")
+
+    def manifest(self, repository: str, reference: str) -> HeldManifest | None:
+        """What a tag or digest names; answered from memory for as long as nobody commits. Raises `DigestInvalid`."""
+        version = self.store.database.data_version()
+        if version != self._named_at or len(self._named) > _NAMED:
+            self._named.clear()
+            self._named_at = version
+        found = self._named.get((repository, reference))
+        if found is None:
+            digest = parse_digest(reference) if ":" in reference else self.contents.tagged(repository, reference)
+            found = self.contents.manifest(repository, digest) if digest else None
+            if found:
+                self._named[repository, reference] = found
+        return found
 
     async def manifest_bytes(self, digest: Digest) -> bytes:
         """A manifest that a repository holds. Raises `UnknownBlob` when the store lost it."""

@@ -134,7 +134,7 @@ def crate(root: Path, *options: str, tls: bool = False) -> Iterator[Crate]:
     port, plain = free_port(), free_port()
     words = [*PROGRAM, "--root", str(root), "serve", "--listen", f"{LOOPBACK}:{port}", "--plain", f"{LOOPBACK}:{plain}"]
     words += [*options, *([] if tls else ["--no-tls"])]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
     def ready() -> bool:
         return listening(port) and listening(plain)

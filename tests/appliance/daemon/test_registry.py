@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.appliance.conftest import HELD
-from tests.appliance.serving import Crate, sha256
+from tests.appliance.daemon.conftest import HELD
+from tests.appliance.daemon.serving import Crate, sha256
 from tests.support.images import DOCKER_TYPES, OCI_TYPES, MadeImage
 
 BLOB = b"a blob of some bytes, more than the shortest of ranges"
