@@ -119,10 +119,10 @@ def check_passing(answer: aiohttp.ClientResponse, target: URL) -> None:
 
 def parse(url: str | URL, *, relative: bool = False) -> URL:
     """Keeps the spelling of a URL that is one: `%2B` and signed queries must not change. Raises `InvalidValue`."""
-    if isinstance(url, URL):
-        return url
     try:
-        parsed = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        parsed = (
+            url if isinstance(url, URL) else URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        )
         valid = relative or (parsed.scheme in {"http", "https"} and bool(parsed.host))
     except ValueError:
         valid = False

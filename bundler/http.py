@@ -186,7 +186,7 @@ class Http:
 
     def _follow(self, target: URL, location: str, *, pinned: bool) -> URL:
         try:
-            following = target.join(parse(location, relative=True))
+            following = parse(target.join(parse(location, relative=True)))
         except (ValueError, InvalidValue) as error:
             raise MalformedAnswer(f"{shown(target)} redirects to what is no URL") from error
         if host_of(following) != host_of(target):
