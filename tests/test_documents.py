@@ -23,10 +23,10 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def typed() -> Iterator[tuple[str, str]]:
     """Every command line of ours in a code block, with the document that shows it."""
     for document in DOCUMENTS:
-        for block in re.findall(r"```(?:sh|console)?\n(.*?)```", document.read_text(), re.DOTALL):
-            for line in block.splitlines():
-                if line.removeprefix("$ ").startswith(tuple(f"{program} " for program in PROGRAMS)):
-                    yield document.name, line.removeprefix("$ ")
+        fences = re.split(r"^```.*$", document.read_text(), flags=re.MULTILINE)
+        for line in "".join(fences[1::2]).splitlines():
+            if line.removeprefix("$ ").startswith(tuple(f"{program} " for program in PROGRAMS)):
+                yield document.name, line.removeprefix("$ ")
 
 
 def verbs(name: str, command: click.Command) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -185,6 +186,8 @@ def skopeo_digest(served: Served, reference: str) -> str:
     return f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
 
 
-def podman(folder: Path) -> Words:
-    """Podman with everything it writes in `folder`."""
-    return [tool("podman"), "--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "vfs"]
+@contextmanager
+def podman() -> Iterator[Words]:
+    """Podman with everything it writes in a folder of its own, whose name it wants short."""
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield [tool("podman"), "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
