@@ -85,7 +85,7 @@ class AuthFile:
         user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
         if entry.get("auth"):
             try:
-                user, colon, password = base64.b64decode(str(entry["auth"])).decode().partition(":")
+                user, colon, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 colon = ""
             if not colon:

@@ -58,7 +58,7 @@ class Challenge:
         for value in values:
             starts = list(_SCHEME.finditer(value))
             ends = [*(start.start() for start in starts[1:]), len(value)]
-            for start, end in zip(starts, ends, strict=True):
+            for start, end in zip(starts, ends, strict=False):
                 found = _PARAMETER.finditer(value[start.end() : end])
                 parameters = {m[1].lower(): re.sub(r"\\(.)", r"\1", m[2]) if m[3] is None else m[3] for m in found}
                 offered.setdefault(start[1].lower(), parameters)
