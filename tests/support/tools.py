@@ -24,6 +24,7 @@ PACKAGES = {
     "ssh-add": "openssh-client",
     "ssh-keygen": "openssh-client",
     "tar": "tar",
+    "unshare": "util-linux",
     "wrk": "wrk",
 }
 # Debian keeps some of them where a plain user's PATH does not look.
