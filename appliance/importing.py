@@ -34,8 +34,8 @@ from archive.stream import BlobDone, Damage, Data
 from archive.trust import Verdict, check_serial
 from console import units
 
-_MARGIN = 64 << 20
-"""Bytes of the disk that an import leaves free: the database and its log need room to record it."""
+_RECORDS = (4 << 20, 512)
+"""Bytes of disk that the database and its log take to record an import, and for each of its blobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
                 pack = stack.enter_context(UnfinishedPack(store, _pending(crate, volumes)))
             imported = _Import(store, crate, volumes, verdict, progress).run(pack, stack)
         else:
+            store.journal_path(crate.digest).unlink(missing_ok=True)  # stopped just before removing it
             imported = Imported(known, verdict, 0, 0)
         keyring.learn(judgement)
     return imported
@@ -150,6 +151,7 @@ class _Import:
     def _plan(self, verified: Ranges) -> tuple[int, int]:
         """How many bytes are to be written, and how many are held elsewhere; refuses what cannot end well."""
         needed = reused = absent = 0
+        records = _RECORDS[0] + _RECORDS[1] * self._crate.survey.blobs
         for placed in self._crate.entries():
             if self._held(placed):
                 reused += placed.entry.size
@@ -165,9 +167,9 @@ class _Import:
                 hint="install that release first, or build this one complete",
             )
         free = shutil.disk_usage(self._store.packs).free
-        if needed and needed + _MARGIN > free:
+        if needed and needed + records > free:
             raise StoreFull(
-                f"importing {self._volumes.stem} takes {units.size(needed)}, and {units.size(free)} are free"
+                f"importing {self._volumes.stem} takes {units.size(needed + records)}, and {units.size(free)} are free"
                 f" at {self._store.root}",
                 hint="free space, for instance with crate-appliance gc, and run the same command again",
             )

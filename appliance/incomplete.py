@@ -34,7 +34,7 @@ def incomplete(
     lines += [f"{part} is missing{_needed(items, digests)}" for part, digests in sorted(by_part.items())]
     size = sum(placed.entry.size for placed in lacking)
     release = crate.release
-    what = f"{release.name} {release.serial} is not complete: {len(lacking)} blobs of {units.size(size)} are not whole"
+    what = f"{release.name} {release.serial} is not complete; blobs not whole: {len(lacking)} ({units.size(size)})"
     return IncompleteCrate(
         "\n  ".join([what, *lines]),
         hint=f"all else is kept; install again with {_remedy(volumes, damages, sorted(by_part))}",

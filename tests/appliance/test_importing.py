@@ -150,12 +150,12 @@ def test_a_damaged_chunk_is_named_and_a_second_copy_completes_it(
 ) -> None:
     parts = maker.write(tmp_path / "stick/site-1.crate", [key], part_size=PART)
     shutil.copytree(tmp_path / "stick", tmp_path / "other")
-    flip(parts[2], 1234)
+    flip(parts[2], 200_000)
     with trusting(tmp_path / "root", key) as store:
         with pytest.raises(IncompleteCrate) as caught:
             install(store, [tmp_path / "stick"])
         message = caught.value.what
-        assert str(parts[2]) in message
+        assert "site-1.crate.002" in message
         assert "sha256/" in message
         assert "needed by file f" in message
         assert "another copy of site-1.crate.002" in caught.value.hint
@@ -266,7 +266,7 @@ def test_space_is_checked_before_anything_is_written(
         with monkeypatch.context() as patched:
             usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
             patched.setattr(shutil, "disk_usage", lambda _path: usage)
-            with pytest.raises(StoreFull, match=r"takes 2\.\d MiB, and 1\.0 MiB are free"):
+            with pytest.raises(StoreFull, match=r"takes [67]\.\d MiB, and 1\.0 MiB are free"):
                 install(store, [crate])
         assert list(store.packs.iterdir()) == []
         assert install(store, [crate]).activation.changed
