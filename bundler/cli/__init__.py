@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from bundler.cli.build import build
-from bundler.cli.cache import cache
-from bundler.cli.init import init
-from bundler.cli.inspect import inspect
-from bundler.cli.keygen import keygen
-from bundler.cli.lock import lock
-from bundler.cli.sign import sign
-from bundler.cli.verify import verify
 from console import command
 from console.version import VERSION
 
@@ -28,16 +22,26 @@ A first crate:
 Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 refused for trust.
 Interrupted, the same command goes on where it was.
 """
+_VERBS = ("init", "lock", "build", "inspect", "verify", "keygen", "sign", "cache")
 
 
-@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """Loads a verb when it is called for: looking into a crate does not wait for an HTTP client."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        verb: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return verb
+
+
+@click.group(cls=_Verbs, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION)
 def group() -> None:
     pass
-
-
-for _verb in (init, lock, build, inspect, verify, keygen, sign, cache):
-    group.add_command(_verb)
 
 
 def main() -> None:
