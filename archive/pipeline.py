@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Generic, TypeVar
 
 from archive.errors import Problem
@@ -31,20 +30,28 @@ class Whole:
 
     def __init__(self) -> None:
         self._state = hashlib.sha256()
+        self._begun = False
+
+    def begin(self) -> bool:
+        """Whether nothing was promised to it before."""
+        begun, self._begun = self._begun, True
+        return not begun
 
     def update(self, data: memoryview) -> None:
         self._state.update(data)
 
     def hexdigest(self) -> str:
-        return self._state.hexdigest()
+        """Of what has passed so far."""
+        return self._state.copy().hexdigest()
 
 
 @dataclass(slots=True)
 class Stretch(Generic[Mark]):
     """Part of a batch: `length` bytes at `start` of its buffer; `mark` is the caller's own.
 
-    `hashed` asks for its sha256, left in `digest`; `whole` for being fed to a running digest. Both are done when the
-    batch comes out of `flow`. A stretch that could not be read carries the `problem` and is not hashed.
+    `hashed` asks for its sha256, left in `digest`; `whole` for being fed to a running digest, as the `first` of its
+    blob or a later one. Both are done when the batch comes out of `flow`. A stretch that could not be read carries
+    the `problem` and is not hashed.
     """
 
     start: int
@@ -52,6 +59,7 @@ class Stretch(Generic[Mark]):
     mark: Mark
     hashed: bool = False
     whole: Whole | None = None
+    first: bool = False
     digest: str = ""
     problem: Problem | None = None
 
@@ -64,7 +72,8 @@ class Batch(Generic[Mark]):
     length: int = 0
 
     def add(self, length: int, mark: Mark, *, hashed: bool = False, whole: Whole | None = None) -> None:
-        self.stretches.append(Stretch(self.length, length, mark, hashed, whole))
+        first = whole is not None and whole.begin()
+        self.stretches.append(Stretch(self.length, length, mark, hashed, whole, first))
         self.length += length
 
     def fits(self, length: int) -> bool:
@@ -99,22 +108,14 @@ def flow(
     free = [bytearray(CAPACITY) for _ in range(BUFFERS)]
     running: deque[_Job[Mark]] = deque()
     with ExitStack() as stack:
-        reader, chunks, wholes = (ThreadPoolExecutor(1) for _ in range(3))
-        for executor in (wholes, chunks, reader):  # the reader is shut down first: it feeds the others
-            stack.callback(executor.shutdown, cancel_futures=True)
-        turns = cycle((chunks, wholes))
+        reader = ThreadPoolExecutor(1)
+        hashers = _Hashers()
+        stack.callback(hashers.shutdown)
+        stack.callback(reader.shutdown, cancel_futures=True)  # first: it feeds the others
 
         def read(job: _Job[Mark]) -> None:
-            view = job.view()
-            fill(job.batch, view)
-            once = [one for one in job.batch.stretches if one.hashed and one.whole is None and not one.problem]
-            twice = [one for one in job.batch.stretches if one.whole is not None and not one.problem]
-            if twice:
-                job.hashing.append(chunks.submit(_hash, [one for one in twice if one.hashed], view))
-                job.hashing.append(wholes.submit(_feed, twice, view))
-            if once:
-                # what is hashed once only, either can do: by turns
-                job.hashing.append(next(turns).submit(_hash, once, view))
+            fill(job.batch, job.view())
+            hashers.submit(job)
 
         while True:
             while free and (batch := next(batches, None)) is not None:
@@ -129,6 +130,41 @@ def flow(
             free.append(job.buffer)
 
 
+class _Hashers:
+    """Two threads that hash: one feeds the running digests, in order; the other does chunks; either what is left.
+
+    A blob's first chunk has the digest that the running one has after it, so that it is hashed once.
+    """
+
+    def __init__(self) -> None:
+        self._wholes, self._chunks = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._given = {self._wholes: 0, self._chunks: 0}  # bytes
+
+    def submit(self, job: _Job[Mark]) -> None:
+        sound = [one for one in job.batch.stretches if not one.problem]
+        fed = [one for one in sound if one.whole is not None]
+        again = [one for one in fed if one.hashed and not one.first]
+        once = [one for one in sound if one.hashed and one.whole is None]
+        self._give(self._wholes, _feed, fed, job)
+        self._give(self._chunks, _hash, again, job)
+        self._give(min(self._given, key=self._given.__getitem__), _hash, once, job)
+
+    def _give(
+        self,
+        executor: ThreadPoolExecutor,
+        work: Callable[[list[Stretch[Mark]], memoryview], None],
+        stretches: list[Stretch[Mark]],
+        job: _Job[Mark],
+    ) -> None:
+        if stretches:
+            self._given[executor] += sum(one.length for one in stretches)
+            job.hashing.append(executor.submit(work, stretches, job.view()))
+
+    def shutdown(self) -> None:
+        for executor in self._given:
+            executor.shutdown(cancel_futures=True)
+
+
 def _hash(stretches: list[Stretch[Mark]], view: memoryview) -> None:
     for one in stretches:
         one.digest = hashlib.sha256(view[one.start : one.start + one.length]).hexdigest()
@@ -138,3 +174,5 @@ def _feed(stretches: list[Stretch[Mark]], view: memoryview) -> None:
     for one in stretches:
         if one.whole:
             one.whole.update(view[one.start : one.start + one.length])
+            if one.first:
+                one.digest = one.whole.hexdigest()

@@ -231,6 +231,20 @@ CRATES: dict[str, tuple[type[Problem], Callable[[], bytes]]] = {
         lambda: assemble(change=sets(boot=[boot("a"), boot("A")])),
     ),
     "a catalogue of another version": (errors.MalformedCatalogue, lambda: assemble(items=b'{"catalogue":2}\n')),
+    "an item whose path is a number": (
+        errors.MalformedCatalogue,
+        lambda: assemble(
+            items=catalogue()
+            + b'{"files":[{"path":1,"sha256":"'
+            + b"a" * 64
+            + b'","size":1}],"kind":"file","name":"x"}\n'
+        ),
+    ),
+    "an item whose file has no digest": (
+        errors.MalformedCatalogue,
+        lambda: assemble(items=catalogue() + b'{"files":[{"sha256":"a","size":1}],"kind":"file","name":"x"}\n'),
+    ),
+    "an item that is a list": (errors.MalformedCatalogue, lambda: assemble(items=catalogue() + b"[]\n")),
     "an item without a name": (errors.MalformedCatalogue, lambda: assemble(items=catalogue() + b'{"kind":"file"}\n')),
     "an empty slot": (errors.Unsigned, lambda: assemble(signers=())),
     "a slot of zeros": (errors.MalformedSlot, lambda: assemble(slot=bytes(LIMITS.slot))),
