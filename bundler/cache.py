@@ -157,7 +157,11 @@ class Cache:
                 file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             try:
                 if _lock(file) and _still_there(file, path):
-                    yield Partial(file, path)
+                    try:
+                        yield Partial(file, path)
+                    finally:
+                        if not os.fstat(file).st_size and _still_there(file, path):
+                            path.unlink()  # nothing to go on with
                     return
             finally:
                 os.close(file)
