@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,7 +55,7 @@ def translated(target: URL) -> Iterator[None]:
     except aiohttp.ClientConnectorDNSError as error:
         raise Passing(Unreachable(f"the name {target.host} cannot be looked up", hint=_CONNECT)) from error
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or type(error.os_error).__name__
+        reason = os.strerror(error.os_error.errno) if error.os_error.errno else "it cannot be reached"
         raise Passing(Unreachable(f"no connection to {host}: {reason}", hint=_CONNECT)) from error
     except (aiohttp.ClientConnectionError, ConnectionError) as error:
         raise Passing(Unreachable(f"{host} broke the connection at {shown(target)}", hint=_LATER)) from error

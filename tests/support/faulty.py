@@ -20,6 +20,7 @@ from aiohttp import web
 from tests.support.ports import LOOPBACK, free_port
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 FOREVER = 3600.0
 
 
@@ -97,7 +98,8 @@ class FaultyRegistry:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
-        kind, content = self._find(path)
+        page = int(request.query.get("page", "0"))
+        kind, content = self._find(path, page)
         fault = self.faults[kind].popleft() if self.faults[kind] else self.always.get(kind)
         if kind == "token":
             content = self._token()
@@ -107,9 +109,10 @@ class FaultyRegistry:
             return await fault(request, content or Content(b""))
         if content is None:
             return web.json_response({"errors": [{"code": "NAME_UNKNOWN"}]}, status=404)
-        return await self._send(request, content)
+        more = kind == "referrers" and page + 1 < len(self.referrers[path.rsplit("/", 1)[-1]])
+        return await self._send(request, content, {"Link": f'<{path}?page={page + 1}>; rel="next"'} if more else {})
 
-    def _find(self, path: str) -> tuple[str, Content | None]:
+    def _find(self, path: str, page: int) -> tuple[str, Content | None]:
         words = path.strip("/").split("/")
         repository, last = "/".join(words[1:-2]), words[-1]
         if words[0] == "token":
@@ -120,7 +123,8 @@ class FaultyRegistry:
         if words[-2:-1] == ["manifests"]:
             return "manifest", self.manifests.get((repository, last))
         if words[-2:-1] == ["referrers"]:
-            return "referrers", None
+            pages = self.referrers.get(last, [])
+            return "referrers", Content(pages[page], INDEX_TYPE) if page < len(pages) else None
         data = self.blobs.get(last)
         return "blob", None if data is None else Content(data, digest=last)
 
@@ -138,8 +142,8 @@ class FaultyRegistry:
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="faulty"'})
         return None
 
-    async def _send(self, request: web.Request, content: Content) -> web.StreamResponse:
-        headers = {"Content-Type": content.media_type, "Docker-Content-Digest": content.digest}
+    async def _send(self, request: web.Request, content: Content, extra: dict[str, str]) -> web.StreamResponse:
+        headers = {"Content-Type": content.media_type, "Docker-Content-Digest": content.digest, **extra}
         data, status = content.data, 200
         asked = request.headers.get("Range", "")
         if asked.startswith("bytes=") and asked.endswith("-"):
