@@ -193,7 +193,10 @@ class _Blobs:
             self.files.append(File(sha256, descriptor.size, media_type=descriptor.media_type, aliases=aliases))
 
     async def add_manifest(self, descriptor: Descriptor) -> None:
-        """A manifest or an artifact's index with everything below it."""
+        """A manifest or an artifact's index with everything below it; an index may name other blobs as well."""
+        if not descriptor.is_index and not descriptor.is_manifest:
+            await self.add(descriptor)
+            return
         body = await self._source.manifest(descriptor)
         await self.add(descriptor)
         where = f"the manifest {descriptor.digest} of {self._source.origin}"
