@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -42,27 +42,27 @@ def collect(store: Store, *, keep: int = KEEP, grace: timedelta = GRACE, progres
 
     Safe beside a serving daemon and concurrent pushes. Raises `StoreBusy`, `StoreFailed`.
     """
-    since = int(time.time() - grace.total_seconds())
+    since = time.time() - grace.total_seconds()
     with store.lock("collecting"), disk.problems("collecting"):
         with store.database.write() as connection:
             waiting = _waiting(connection, since)
             generations = _drop_generations(connection, keep)
-            reach.mark(connection, store.blobs, since)
+            unreached = reach.mark(connection, store.blobs, since)
             connection.executemany(
                 "INSERT OR IGNORE INTO reached SELECT digest FROM pack_blobs WHERE pack = ?",
                 [(pack,) for pack in waiting],
             )
-            manifests, blobs = _forget(connection)
+            blobs = _forget(connection, unreached)
             loose = {row[0].hex() for row in connection.execute("SELECT digest FROM dropped WHERE pack IS NULL")}
             packs = _drop_packs(connection, waiting)
         freed = _sweep_loose(store, loose, since) + _sweep_packs(store) + _punch_packs(store, progress)
-    return Collection(generations, packs, manifests, blobs, freed)
+    return Collection(generations, packs, len(unreached), blobs, freed)
 
 
-def _waiting(connection: sqlite3.Connection, since: int) -> list[int]:
+def _waiting(connection: sqlite3.Connection, since: float) -> list[int]:
     """Packs whose import was finished and whose activation was interrupted, perhaps just now."""
     rows = connection.execute(
-        "SELECT id FROM packs WHERE imported_at >= ? AND id NOT IN (SELECT pack FROM generation_packs)", (since,)
+        "SELECT id FROM packs WHERE imported_at > ? AND id NOT IN (SELECT pack FROM generation_packs)", (since,)
     )
     return [row[0] for row in rows]
 
@@ -75,18 +75,15 @@ def _drop_generations(connection: sqlite3.Connection, keep: int) -> int:
     ).rowcount
 
 
-def _forget(connection: sqlite3.Connection) -> tuple[int, int]:
+def _forget(connection: sqlite3.Connection, manifests: Iterable[reach.Name]) -> int:
     """Deletes the rows of what was not reached; leaves the blobs among them in the temporary table `dropped`."""
-    manifests = connection.execute(
-        "DELETE FROM manifests WHERE repository || '@' || digest NOT IN (SELECT name FROM reached_manifests)"
-    ).rowcount
+    connection.executemany("DELETE FROM manifests WHERE repository = ? AND digest = ?", manifests)
     connection.execute("DELETE FROM repository_blobs WHERE digest NOT IN (SELECT digest FROM reached)")
     connection.execute("DROP TABLE IF EXISTS temp.dropped")
     connection.execute(
         "CREATE TEMP TABLE dropped AS SELECT digest, pack FROM blobs WHERE digest NOT IN (SELECT digest FROM reached)"
     )
-    blobs = connection.execute("DELETE FROM blobs WHERE digest IN (SELECT digest FROM dropped)").rowcount
-    return manifests, blobs
+    return connection.execute("DELETE FROM blobs WHERE digest IN (SELECT digest FROM dropped)").rowcount
 
 
 def _drop_packs(connection: sqlite3.Connection, waiting: list[int]) -> int:
@@ -97,7 +94,7 @@ def _drop_packs(connection: sqlite3.Connection, waiting: list[int]) -> int:
     return len(unused)
 
 
-def _sweep_loose(store: Store, dropped: set[str], since: int) -> int:
+def _sweep_loose(store: Store, dropped: set[str], since: float) -> int:
     """Removes loose files without a row: those dropped now, and old ones that an interrupted command left."""
     freed = 0
     for folder in (store.root / "loose" / "sha256").iterdir():
@@ -105,7 +102,7 @@ def _sweep_loose(store: Store, dropped: set[str], since: int) -> int:
         with store.database.write() as connection:
             for path in folder.iterdir():
                 row = connection.execute("SELECT 1 FROM blobs WHERE digest = ?", (_digest(path),)).fetchone()
-                if row is None and (path.name in dropped or path.stat().st_mtime < since):
+                if row is None and (path.name in dropped or path.stat().st_mtime <= since):
                     freed += _remove(path)
     return freed
 

@@ -13,10 +13,11 @@ from archive.errors import InvalidValue
 
 _TABLES = (
     "CREATE TEMP TABLE IF NOT EXISTS reached (digest BLOB PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TEMP TABLE IF NOT EXISTS reached_manifests (name TEXT PRIMARY KEY) WITHOUT ROWID",
     "DELETE FROM reached",
-    "DELETE FROM reached_manifests",
 )
+Name = tuple[str, str]
+"""Repository and digest of a manifest."""
+
 # What the kept generations need: every blob of their active packs, and what the crate made itself and publishes.
 _PUBLISHED = (
     "INSERT OR IGNORE INTO reached"
@@ -24,76 +25,87 @@ _PUBLISHED = (
     " UNION SELECT digest FROM published_blobs"
     " UNION SELECT digest FROM published_files"
 )
-_RECENT = "INSERT OR IGNORE INTO reached SELECT digest FROM blobs WHERE touched >= ?"
+_RECENT = "INSERT OR IGNORE INTO reached SELECT digest FROM blobs WHERE touched > ?"
 _ATTACHED = (
     "SELECT manifests.repository, manifests.digest FROM manifests JOIN published_manifests AS held"
     " ON held.repository = manifests.repository AND held.digest = manifests.subject WHERE manifests.subject <> ''"
 )
 
 
-def mark(connection: sqlite3.Connection, blobs: Blobs, since: int) -> None:
-    """Fills the temporary tables `reached` (digests of blobs) and `reached_manifests` (repository@digest).
+def mark(connection: sqlite3.Connection, blobs: Blobs, since: float) -> list[Name]:
+    """Fills the temporary table `reached` with the blobs that stay; returns the pushed manifests that do not.
 
-    To be called inside the writing transaction, after the generations that go are gone. Blobs touched at or after
-    `since` (seconds since 1970) are reached whether or not anything refers to them yet: a push may be under way.
+    To be called inside the writing transaction, after the generations that go are gone. Blobs touched after `since`
+    (seconds since 1970) stay whether or not anything refers to them yet: a push may be under way.
     """
     for statement in _TABLES:
         connection.execute(statement)
     connection.execute(_PUBLISHED)
     connection.execute(_RECENT, (since,))
-    _Walk(connection, blobs).run(since)
+    return _Walk(connection, blobs).run(since)
 
 
 class _Walk:
-    """Follows pushed manifests: down to children and blobs, up to referrers."""
+    """Follows pushed manifests: down to children and blobs, up to referrers.
+
+    A manifest may be referred to by its sha512, too; here each goes by its sha256.
+    """
 
     def __init__(self, connection: sqlite3.Connection, blobs: Blobs) -> None:
         self._connection = connection
         self._blobs = blobs
-        self._referrers: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for repository, subject, digest in connection.execute(
-            "SELECT repository, subject, digest FROM manifests WHERE subject <> ''"
+        self._seen: set[Name] = set()
+        self._referrers: dict[Name, list[Name]] = defaultdict(list)
+
+    def run(self, since: float) -> list[Name]:
+        pushed: list[Name] = []
+        waiting: list[Name] = [*self._names("SELECT repository, digest FROM tags"), *self._names(_ATTACHED)]
+        for repository, digest, subject in self._connection.execute(
+            "SELECT repository, digest, subject FROM manifests"
         ):
-            self._referrers[repository, subject].append(digest)
-
-    def run(self, since: int) -> None:
-        waiting: list[tuple[str, str]] = self._connection.execute("SELECT repository, digest FROM tags").fetchall()
-        waiting += self._connection.execute(_ATTACHED).fetchall()
-        pushed = self._connection.execute("SELECT repository, digest FROM manifests").fetchall()
-        waiting += [name for name in pushed if self._touched(name[1]) >= since]
+            name = (repository, self._sha256(digest))
+            pushed.append((repository, digest))
+            if subject:
+                self._referrers[repository, self._sha256(subject)].append(name)
+            if self._touched(name[1]) > since:
+                waiting.append(name)
         while waiting:
-            repository, digest = waiting.pop()
-            added = self._connection.execute(
-                "INSERT OR IGNORE INTO reached_manifests VALUES (?)", (f"{repository}@{digest}",)
-            )
-            if added.rowcount:
-                self._reach(digest)
-                waiting += [(repository, referrer) for referrer in self._referrers[repository, digest]]
-                waiting += [(repository, str(child)) for child in self._descend(digest)]
+            name = waiting.pop()
+            if name not in self._seen:
+                self._seen.add(name)
+                waiting += self._referrers[name]
+                waiting += [(name[0], child) for child in self._descend(name[1])]
+        return [name for name in pushed if (name[0], self._sha256(name[1])) not in self._seen]
 
-    def _descend(self, digest: str) -> tuple[Digest, ...]:
-        """Reaches a manifest's blobs; returns its children."""
+    def _names(self, query: str) -> list[Name]:
+        return [(repository, self._sha256(digest)) for repository, digest in self._connection.execute(query)]
+
+    def _descend(self, digest: str) -> list[str]:
+        """Reaches a manifest and its blobs; returns its children."""
+        self._reach(digest)
         try:
             manifest = Manifest.parse(self._blobs.read(Digest.parse(digest), LIMIT))
         except (UnknownBlob, InvalidValue):
-            return ()  # a child that nobody pushed, or something that is no manifest: nothing to follow
+            return []  # a child that nobody pushed, or something that is no manifest: nothing to follow
         for blob in manifest.blobs:
-            self._reach(str(blob))
-        return manifest.children
+            self._reach(self._sha256(str(blob)))
+        return [self._sha256(str(child)) for child in manifest.children]
 
     def _reach(self, digest: str) -> None:
-        raw = self._raw(digest)
+        raw = _raw(digest)
         if raw is not None:
             self._connection.execute("INSERT OR IGNORE INTO reached VALUES (?)", (raw,))
 
-    def _raw(self, digest: str) -> bytes | None:
-        """The sha256 that a digest of either algorithm stands for."""
-        parsed = Digest.parse(digest)
-        if parsed.algorithm == "sha256":
-            return bytes.fromhex(parsed.hex)
+    def _sha256(self, digest: str) -> str:
+        """The name by sha256, when the store knows it."""
         row = self._connection.execute("SELECT digest FROM aliases WHERE alias = ?", (digest,)).fetchone()
-        return None if row is None else row[0]
+        return digest if row is None else str(Digest.sha256(row[0].hex()))
 
     def _touched(self, digest: str) -> int:
-        row = self._connection.execute("SELECT touched FROM blobs WHERE digest = ?", (self._raw(digest),)).fetchone()
+        row = self._connection.execute("SELECT touched FROM blobs WHERE digest = ?", (_raw(digest),)).fetchone()
         return 0 if row is None else int(row[0])
+
+
+def _raw(digest: str) -> bytes | None:
+    parsed = Digest.parse(digest)
+    return bytes.fromhex(parsed.hex) if parsed.algorithm == "sha256" else None
