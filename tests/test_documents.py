@@ -29,11 +29,16 @@ def typed() -> Iterator[tuple[str, str]]:
                 yield document.name, line.removeprefix("$ ")
 
 
-def verbs(name: str, command: click.Command) -> Iterator[list[str]]:
+def verb_of(group: click.Group, name: str) -> click.Command | None:
+    """Asked for, because a group may load its verbs when they are called."""
+    return group.get_command(click.Context(group), name)
+
+
+def verbs(name: str, command: click.Command | None) -> Iterator[list[str]]:
     yield name.split()
     if isinstance(command, click.Group):
-        for verb, below in command.commands.items():
-            yield from verbs(f"{name} {verb}", below)
+        for verb in command.list_commands(click.Context(command)):
+            yield from verbs(f"{name} {verb}", verb_of(command, verb))
 
 
 ALL_VERBS = [words for program, group in PROGRAMS.items() for words in verbs(program, group)]
@@ -56,8 +61,8 @@ def test_what_a_document_tells_people_to_type_exists(document: str, line: str) -
     for word in words:
         if word.startswith("-"):
             assert word.split("=")[0] in known, f"{document}: {line}"
-        elif isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
+        elif isinstance(command, click.Group) and (verb := verb_of(command, word)):
+            command = verb
             known |= {option for parameter in command.params for option in parameter.opts}
     assert not isinstance(command, click.Group), f"{document}: {line}"
 
