@@ -158,13 +158,6 @@ class Crate:
         """A leading blob (recipe, lock, boot file) whole. Raises `MisplacedBlob`, `DigestMismatch`."""
         return b"".join(self._chunks(self._leading(pin)))
 
-    def oci_index(self) -> bytes:
-        """index.json of the OCI layout. Raises `DigestMismatch`."""
-        data = read_member(self.volumes, self.head.oci_index)
-        if hashlib.sha256(data).hexdigest() != self.release.oci_index.sha256:
-            raise DigestMismatch(f"{self.volumes.where(self.head.oci_index.offset)}: index.json is not the signed one")
-        return data
-
     def stream(
         self, wanted: Callable[[Placed], bool] = lambda _: True, have: Callable[[int, int], bool] = lambda *_: False
     ) -> Generator[Piece, None, None]:

@@ -34,8 +34,8 @@ def part_name(stem: str, number: int) -> str:
 class Volumes:
     """The files of one crate, read as if they were one.
 
-    `stem` is the whole archive's file name, `present` the part numbers at hand (empty for an undivided file). A
-    missing part is found out when its bytes are asked for, or by `missing` once the total is known.
+    `stem` is the whole archive's file name, `part_size` None for an undivided file. A missing part is found out
+    when its bytes are asked for, or by `missing` once the total is known.
     """
 
     def __init__(self, stem: str, files: dict[int, Path], part_size: int | None) -> None:
@@ -74,10 +74,6 @@ class Volumes:
                     f"{self._files[number]} has {size} bytes where a part of this crate has {part_size}",
                     hint="it is cut short or belongs to another crate; copy it again",
                 )
-
-    @property
-    def present(self) -> list[int]:
-        return [] if self._part_size is None else sorted(self._files)
 
     @property
     def part_size(self) -> int | None:

@@ -18,6 +18,7 @@ from archive import errors, layout
 from archive.errors import Problem
 from archive.progress import Silent, Task
 from archive.reader import Crate, read_envelope, verify_archive
+from archive.release import Pin
 from archive.stream import BlobDone, Damage, Data
 from archive.volumes import Volumes
 from archive.writer import write_crate
@@ -26,6 +27,7 @@ from tests.archive.crates import (
     CONTENTS,
     OCI_INDEX,
     PART,
+    RECIPE,
     SIGNER,
     assemble,
     check,
@@ -186,6 +188,17 @@ def test_a_medium_that_fails_is_named_and_the_rest_read(tmp_path: Path, monkeypa
     assert type(damage.problem) is errors.ReadFailed
     assert "Input/output error" in damage.reason
     assert report.blobs == 3 + len(CONTENTS) - 1
+
+
+def test_a_leading_blob_is_read_by_its_pin(tmp_path: Path) -> None:
+    with opened(written(tmp_path)) as crate:
+        assert crate.small_blob(crate.release.recipe) == RECIPE
+        with pytest.raises(errors.MisplacedBlob):
+            crate.small_blob(Pin(len(CONTENTS[3]), sha256(CONTENTS[3])))
+    where = GOOD.index(RECIPE, crate.head.end)
+    damaged = GOOD[:where] + b"?" + GOOD[where + 1 :]
+    with opened(written(tmp_path, damaged)) as crate, pytest.raises(errors.DigestMismatch):
+        crate.small_blob(crate.release.recipe)
 
 
 def test_an_index_that_changes_between_two_readings_is_not_believed(tmp_path: Path) -> None:
