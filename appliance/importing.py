@@ -65,7 +65,7 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         judgement = keyring.judge(envelope, generations.now(store))
         verdict = judgement.verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
-        check_serial(verdict.release, crate.digest, keyring.floor(verdict.release.name))
+        check_serial(verdict.release, crate.digest, keyring.floor(verdict.release.name, crate.digest))
         known = _held_pack(store, crate.digest)
         if known is None:
             if pack is None and store.journal_path(crate.digest).exists():

@@ -151,15 +151,15 @@ class Keyring:
         tables = [_table(key, value) for key, value in sorted(policies.items()) if value is not None]
         _replace(self._policy, "\n".join(tables))
 
-    def floor(self, name: str) -> Floor | None:
-        """The lowest release of a crate that is accepted."""
+    def floor(self, name: str, digest: str) -> Floor | None:
+        """The lowest release of a crate that is accepted, for judging the one with this `digest`.
+
+        A floor that an operator set names no crate: any one of that serial is as good.
+        """
         row = self._store.database.reader.execute(
             "SELECT serial, digest FROM floors WHERE name = ?", (name,)
         ).fetchone()
-        if row is None:
-            return None
-        # A floor set by hand names no crate: any one of that serial is above the serial before it.
-        return Floor(row[0], row[1]) if row[1] else Floor(row[0] - 1, "")
+        return None if row is None else Floor(row[0], row[1] or digest)
 
     def floors(self) -> dict[str, int]:
         return dict(self._store.database.reader.execute("SELECT name, serial FROM floors ORDER BY name"))

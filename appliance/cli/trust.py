@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from appliance.errors import BadTrust
 from appliance.keyring import Keyring
 from appliance.store import Store
 from archive.trust import Policy
@@ -30,7 +31,10 @@ def add(root: Path, key: str, name: str) -> None:
 
     A fingerprint is enough: the key itself is kept once a crate arrives that it has validly signed.
     """
-    text = key if key.startswith("SHA256:") else Path(key).read_text()
+    try:
+        text = key if key.startswith("SHA256:") else Path(key).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTrust(f"{key} cannot be read: {error}", hint="name an OpenSSH .pub file, or a fingerprint") from error
     with Store.open(root) as store:
         trusted = Keyring(store).add(text, name)
     click.echo(f"{trusted.principal} is trusted: {trusted.fingerprint}")
