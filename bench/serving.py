@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import workload
-from bench.measure import GIB, Row, cpu_seconds, less_is_better, medians, more_is_better, resident
+from bench.measure import GIB, TICKS, Row, cpu_seconds, less_is_better, medians, more_is_better, resident
 from bench.workload import CRATE_APPLIANCE, Scale
 from tests.support.images import MadeImage
 from tests.support.ports import LOOPBACK, free_port, listening
@@ -99,7 +99,8 @@ def _cpu_per_gib(server: Server, path: str, scale: Scale) -> Callable[[], list[f
     def once() -> list[float]:
         before = cpu_seconds(server.pid)
         fetch([server.url + path] * times)
-        return [(cpu_seconds(server.pid) - before) * GIB / (times * scale.served_blob)]
+        used = max(cpu_seconds(server.pid) - before, 1 / TICKS)  # the clock ticks no finer
+        return [used * GIB / (times * scale.served_blob)]
 
     return once
 
