@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import ssl
+from asyncio import sslproto
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _HOUSEKEEPING = 60.0  # seconds
 _KEEPALIVE = 75.0  # seconds that an idle connection may stay
 _SHUTDOWN = 10.0  # seconds for requests under way once the daemon is told to stop
 _BACKLOG = 1024
+_TLS_RECEIVE = 32 << 10  # bytes; two TLS records
 
 _log = logging.getLogger("crate")
 
@@ -163,6 +165,8 @@ class Daemon:
 def run(root: Path, settings: Settings) -> None:
     """Serves the store at `root`, making it if there is none. Raises `AlreadyServing`, `CannotListen`, `NoStore`."""
     _raise_file_limit()
+    # asyncio sets aside this much for what each TLS connection sends us: 256 KiB, idle or not, unless told otherwise
+    sslproto.SSLProtocol.max_size = _TLS_RECEIVE
     with Store.open(root) as store, _only_daemon(root):
         asyncio.run(Daemon(store, settings).serve())
 

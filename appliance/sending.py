@@ -22,7 +22,7 @@ from appliance.readahead import warm_slices
 
 IDLE = 60.0  # seconds that a client may take for one slice before it counts as gone
 _SLICE = 1 << 20  # bytes handed to the kernel at once; with IDLE the slowest client served: 17 KiB a second
-_TLS_PIECE = 128 << 10  # bytes encrypted at once; a slow client holds about two of these in memory
+_TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 _log = logging.getLogger(__name__)
@@ -100,6 +100,9 @@ async def _send(
     descriptor, (start, length) = extent.file.fileno(), selected
     secure = request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
     loop = asyncio.get_running_loop()
+    if secure and request.transport is not None:
+        # asyncio would take half a megabyte from us for every client that does not read
+        request.transport.set_write_buffer_limits(high=_TLS_PIECE)
     async with aclosing(warm_slices(descriptor, extent.offset + start, length, _SLICE, executor)) as slices:
         async for offset, count in slices:
             if request.transport is None:
