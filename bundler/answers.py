@@ -27,40 +27,54 @@ from bundler.upstreams import host_of
 from console import units
 
 _LATER = "run the same command again later; what has come is kept"
+_PROXY = "check http_proxy, https_proxy and no_proxy in the environment"
 _CONNECT = "check the network, the proxy settings and [upstreams]"
 
 
 @contextmanager
 def translated(target: URL) -> Iterator[None]:
-    """The failures of aiohttp, also those of reading a body, as `Passing` or `UntrustedServer`."""
-    host = host_of(target)
+    """The failures of aiohttp, also those of reading a body, as `Passing` or `FetchFailed`."""
     try:
         yield
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise UntrustedServer(
+    except aiohttp.ClientConnectorError as error:
+        raise _unconnected(error, target) from error
+    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        raise _broken(error, target) from error
+
+
+def _unconnected(error: aiohttp.ClientConnectorError, target: URL) -> Passing | FetchFailed:
+    host = host_of(target)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return UntrustedServer(
             f"{host} shows a certificate that is not trusted: {error.certificate_error}",
             hint=f'if it is meant to, name its CA: [upstreams] "{host}" = {{ ca = "company.pem" }}',
-        ) from error
-    except aiohttp.ClientSSLError as error:
-        raise UntrustedServer(
+        )
+    if isinstance(error, aiohttp.ClientSSLError):
+        return UntrustedServer(
             f"{host} does not speak TLS as it should",
             hint=f'if it speaks plain HTTP, say so: [upstreams] "{host}" = "http://{host}"',
-        ) from error
-    except aiohttp.InvalidURL as error:
-        raise MalformedAnswer(f"{shown(target)} is no URL that can be asked for") from error
-    except TimeoutError as error:
-        raise Passing(Unreachable(f"{host} stalls: nothing came from {shown(target)}", hint=_LATER)) from error
-    except aiohttp.ClientPayloadError as error:
-        raise Passing(Unreachable(f"{shown(target)} ends before it is whole", hint=_LATER)) from error
-    except aiohttp.ClientConnectorDNSError as error:
-        raise Passing(Unreachable(f"the name {target.host} cannot be looked up", hint=_CONNECT)) from error
-    except aiohttp.ClientConnectorError as error:
-        reason = os.strerror(error.os_error.errno) if error.os_error.errno else "it cannot be reached"
-        raise Passing(Unreachable(f"no connection to {host}: {reason}", hint=_CONNECT)) from error
-    except (aiohttp.ClientConnectionError, ConnectionError) as error:
-        raise Passing(Unreachable(f"{host} broke the connection at {shown(target)}", hint=_LATER)) from error
-    except aiohttp.ClientError as error:
-        raise Passing(MalformedAnswer(f"{host} does not answer in HTTP: {type(error).__name__}")) from error
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Passing(Unreachable(f"no connection to the proxy for {host}", hint=_PROXY))
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Passing(Unreachable(f"the name {target.host} cannot be looked up", hint=_CONNECT))
+    reason = os.strerror(error.os_error.errno) if error.os_error.errno else "it cannot be reached"
+    return Passing(Unreachable(f"no connection to {host}: {reason}", hint=_CONNECT))
+
+
+def _broken(error: Exception, target: URL) -> Passing | FetchFailed:
+    host, where = host_of(target), shown(target)
+    if isinstance(error, TimeoutError):
+        return Passing(Unreachable(f"{host} stalls: nothing came from {where}", hint=_LATER))
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Passing(Unreachable(f"{where} ends before it is whole", hint=_LATER))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Unreachable(f"the proxy does not lead to {host} (status {error.status})", hint=_PROXY)
+    if isinstance(error, aiohttp.ClientConnectionError | ConnectionError):
+        return Passing(Unreachable(f"{host} broke the connection at {where}", hint=_LATER))
+    if isinstance(error, aiohttp.InvalidURL):
+        return MalformedAnswer(f"{where} is no URL that can be asked for")
+    return Passing(MalformedAnswer(f"{host} does not answer in HTTP: {type(error).__name__}"))
 
 
 def expect(answer: aiohttp.ClientResponse, url: str | URL, *statuses: int) -> None:

@@ -22,7 +22,7 @@ from yarl import URL
 from archive.errors import InvalidValue
 from archive.progress import SILENT, Progress
 from bundler.answers import basic, body, check_passing, expect, parse, shown, translated
-from bundler.errors import MalformedAnswer, PlainHttpRefused, UpstreamsInvalid
+from bundler.errors import MalformedAnswer, PlainHttpRefused, Unreachable, UpstreamsInvalid
 from bundler.retries import Attempts, Passing, Timing
 from bundler.upstreams import Upstreams, host_of
 from console import units
@@ -180,9 +180,15 @@ class Http:
         return self._trust[authority]
 
     def _proxy(self, target: URL) -> str | None:
-        """The environment's word (`https_proxy`, `no_proxy` …), as curl reads it."""
-        proxy = self._proxies.get(target.scheme)
-        return None if proxy is None or urllib.request.proxy_bypass(host_of(target)) else proxy
+        """The environment's word (`https_proxy`, `no_proxy` …), as curl reads it. Raises `Unreachable`."""
+        proxy = self._proxies.get(target.scheme) or self._proxies.get("all")
+        if proxy is None or urllib.request.proxy_bypass(host_of(target)):
+            return None
+        if not proxy.startswith(("http://", "https://")):
+            raise Unreachable(
+                f"the proxy for {host_of(target)} is not an HTTP proxy", hint="set https_proxy to an http:// address"
+            )
+        return proxy
 
     def _follow(self, target: URL, location: str, *, pinned: bool) -> URL:
         try:
