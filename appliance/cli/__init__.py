@@ -6,21 +6,24 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.client_setup import client_setup
-from appliance.cli.gc import gc
-from appliance.cli.install import install
-from appliance.cli.rollback import rollback
-from appliance.cli.serve import serve
-from appliance.cli.service import service
-from appliance.cli.status import status
-from appliance.cli.token import token
-from appliance.cli.trust import trust
-from appliance.cli.verify import verify
 from appliance.store import DEFAULT_ROOT
 from console import command
+from console.verbs import Verbs
 from console.version import VERSION
 
 PROGRAM = "crate-appliance"
+_VERBS = (
+    "trust",
+    "install",
+    "verify",
+    "serve",
+    "status",
+    "rollback",
+    "gc",
+    "token",
+    "client-setup",
+    "service",
+)
 _HELP = """Keep a crate: install what arrived on a stick, serve it, and see what it serves.
 
 \b
@@ -31,7 +34,13 @@ A first installation:
 """
 
 
-@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    package=__name__,
+    verbs=_VERBS,
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(VERSION)
 @click.option(
     "--root",
@@ -43,10 +52,6 @@ A first installation:
 @click.pass_context
 def group(context: click.Context, root: Path) -> None:
     context.obj = root
-
-
-for verb in (trust, install, verify, serve, status, rollback, gc, token, client_setup, service):
-    group.add_command(verb)
 
 
 def main() -> None:
