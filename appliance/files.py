@@ -12,7 +12,7 @@ from appliance.registry.errors import Refusal, Unauthorized
 from appliance.registry.service import Registry
 from appliance.sending import send_extent
 
-_PREFIX = "/files/"
+_PREFIX = "files/"  # of what is published from the server's root
 _log = logging.getLogger(__name__)
 _missing = logging.getLogger("crate.missing")
 
@@ -26,16 +26,22 @@ def add_files(application: web.Application, registry: Registry) -> None:
                 raise Unauthorized("files are not open here", headers=registry.callers.challenge(request))
         except Refusal as refusal:
             return refusal.response()
-        path = request.path.removeprefix(_PREFIX)
-        return await _send(registry, request, path) if path else _list(registry)
+        path = request.path.removeprefix("/")
+        return _list(registry) if path == _PREFIX else await _send(registry, request, path)
 
     application.router.add_get("/files/{path:.*}", get_file)
 
 
 def _list(registry: Registry) -> web.Response:
     listed = [
-        {"path": file.path, "size": file.size, "sha256": file.digest.hex, "mediaType": file.media_type}
+        {
+            "path": file.path.removeprefix(_PREFIX),
+            "size": file.size,
+            "sha256": file.digest.hex,
+            "mediaType": file.media_type,
+        }
         for file in registry.contents.files()
+        if file.path.startswith(_PREFIX)
     ]
     return web.Response(body=json.dumps(listed, indent=1).encode(), content_type="application/json")
 

@@ -25,7 +25,7 @@ class HeldManifest:
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A file published below /files/."""
+    """A published file; `path` is from the server's root, as in files/tool."""
 
     path: str
     digest: Digest

@@ -192,7 +192,7 @@ def hold(root: Path, repository: str, layout: Layout, tags: Mapping[str, str], f
         for path, data in files.items():
             connection.execute(
                 "INSERT INTO published_files VALUES (?, ?, ?, ?, '')",
-                (generation, path, hashlib.sha256(data).digest(), len(data)),
+                (generation, f"files/{path}", hashlib.sha256(data).digest(), len(data)),
             )
     assert generation is not None
     return generation
