@@ -23,6 +23,7 @@ PACKAGES = {
     "ssh-agent": "openssh-client",
     "ssh-add": "openssh-client",
     "ssh-keygen": "openssh-client",
+    "systemd-analyze": "systemd",
     "tar": "tar",
     "unshare": "util-linux",
     "wrk": "wrk",
