@@ -131,9 +131,11 @@ class Placed:
     def member(self) -> Member:
         return Member(BLOBS + self.entry.digest, self.header_offset, self.entry.size)
 
-    def spans(self, chunk: int) -> Iterator[Span]:
-        """Nothing, when it is absent."""
-        return iter(()) if self.entry.absent else spans(self.member, chunk, self.entry.digest, self.entry.chunks)
+    def spans(self, chunk: int, *, whole: bool = False) -> Iterator[Span]:
+        """Nothing, when it is absent. `whole` leaves out the digests of chunks, and only that of the blob remains."""
+        if self.entry.absent:
+            return iter(())
+        return spans(self.member, chunk, self.entry.digest, () if whole else self.entry.chunks)
 
 
 def place(entries: Iterable[Entry], offset: int) -> Iterator[Placed]:
