@@ -73,6 +73,11 @@ class Blobs:
         path = self.loose_path(sha256) if row[3] is None else self._root / "packs" / f"{row[3]}.crate"
         return Extent(path, row[2], row[1], sha256)
 
+    def holds(self, sha256: str) -> bool:
+        """Whether a blob is here, by its sha256 in hex."""
+        row = self._database.reader.execute("SELECT 1 FROM blobs WHERE digest = ?", (bytes.fromhex(sha256),))
+        return row.fetchone() is not None
+
     def open(self, digest: Digest) -> OpenExtent:
         """Opens the blob for reading. Raises `UnknownBlob`."""
         for _ in range(2):  # a collection may move or drop the blob between looking and opening
