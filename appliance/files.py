@@ -49,7 +49,7 @@ def _list(registry: Registry) -> web.Response:
 async def _send(registry: Registry, request: web.Request, path: str) -> web.StreamResponse:
     file = registry.contents.file(path)
     if file is None:
-        _missing.info("file %r (asked by %s)", path[:300], request.remote)
+        _missing.info("file %r (asked by %s)", path.removeprefix(_PREFIX)[:300], request.remote)
         return web.Response(status=404, text="no crate brought this file; /files/ lists those that are here\n")
     try:
         extent = registry.store.blobs.open(file.digest)
