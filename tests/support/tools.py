@@ -49,6 +49,12 @@ def tool(name: str) -> str:
     return str(found)
 
 
+def root(why: str) -> None:
+    """Returns when this process is root. Raises `MissingToolError` saying `why` it has to be."""
+    if os.getuid() != 0:
+        raise MissingToolError(f"only root may do this: {why}")
+
+
 def missing_packages() -> list[str]:
     return sorted({package for name, package in PACKAGES.items() if find(name) is None})
 
