@@ -129,12 +129,3 @@ class Blobs:
         temporary.rename(target)
         disk.sync_folder(target.parent)
         return target.stat().st_size
-
-    def touch(self, digests: Iterable[Digest]) -> None:
-        """Keeps these blobs from the next collection for the grace period: a push is about to refer to them."""
-        now = int(time.time())
-        with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE blobs SET touched = ? WHERE digest = ?",
-                [(now, bytes.fromhex(digest.hex)) for digest in digests if digest.algorithm == "sha256"],
-            )
