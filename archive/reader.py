@@ -176,6 +176,7 @@ class Crate:
     def _work(self, wanted: Callable[[Placed], bool], whole: Callable[[Placed], bool]) -> Iterator[Work]:
         for member, digest in self.head.digests(self.signed, self.release):
             yield Work(layout.spans(member, self.release.chunk, digest))
+        yield Work(self.head.folders())
         for placed in self.entries():
             if not placed.entry.absent:
                 read = wanted(placed)

@@ -118,6 +118,8 @@ def write_crate(
             output.pwrite(layout.header(member.name, member.size), member.header_offset)
             if content is not None:  # the index is there already
                 output.pwrite(content, member.offset)
+        for folder in head.folders():
+            output.pwrite(layout.folder_header(folder.name), folder.offset)
         output.pwrite(bytes(layout.TRAILER), end)
         task.advance(total - (offset - head.end))
         task.detail("waiting for the disk")
