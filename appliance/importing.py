@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from appliance import disk, generations, journal
@@ -39,12 +40,16 @@ _RECORDS = (4 << 20, 512)
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A crate that is in the store. `written` bytes came from the medium in this run, `reused` were held elsewhere."""
+    """A crate that is in the store. `written` bytes came from the medium in this run, `reused` were held elsewhere.
+
+    `expired` is worth a warning and no more: boards have no clock.
+    """
 
     pack: int
     verdict: Verdict
     written: int
     reused: int
+    expired: bool
 
     @property
     def release(self) -> Release:
@@ -61,7 +66,8 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         volumes, pack = _open_volumes(store, paths, stack)
         stack.enter_context(disk.problems(f"importing {volumes.stem}"))
         envelope = read_envelope(volumes)
-        judgement = keyring.judge(envelope, generations.now(store))
+        now = generations.now(store)
+        judgement = keyring.judge(envelope, now)
         verdict = judgement.verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
         check_serial(verdict.release, crate.digest, keyring.floor(verdict.release.name, crate.digest))
@@ -69,10 +75,10 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         if known is None:
             if pack is None and store.journal_path(crate.digest).exists():
                 pack = stack.enter_context(UnfinishedPack(store, _pending(crate, volumes)))
-            imported = _Import(store, crate, volumes, verdict, progress).run(pack, stack)
+            imported = _Import(store, crate, volumes, verdict, progress).run(pack, stack, now)
         else:
             store.journal_path(crate.digest).unlink(missing_ok=True)  # stopped just before removing it
-            imported = Imported(known, verdict, 0, 0)
+            imported = Imported(known, verdict, 0, 0, _expired(verdict, now))
         keyring.learn(judgement)
     return imported
 
@@ -108,6 +114,10 @@ def _pending(crate: Crate, volumes: KeptVolumes) -> Pending:
     return Pending(crate.digest, volumes.stem, release.name, release.serial, crate.total_size, volumes.part_size or 0)
 
 
+def _expired(verdict: Verdict, now: datetime) -> bool:
+    return verdict.release.expires is not None and verdict.release.expires < now
+
+
 def _held_pack(store: Store, digest: str) -> int | None:
     """The pack of this digest, when the store has it and all its blobs."""
     row = store.database.reader.execute(
@@ -128,7 +138,7 @@ class _Import:
         self._verdict = verdict
         self._progress = progress
 
-    def run(self, resumed: UnfinishedPack | None, stack: ExitStack) -> Imported:
+    def run(self, resumed: UnfinishedPack | None, stack: ExitStack, now: datetime) -> Imported:
         if resumed:
             # what a run that was stopped had written and not yet proven; what is wrong is forgotten, and read again
             before = Transfer(self._store.blobs, self._crate, self._volumes, resumed)
@@ -141,7 +151,8 @@ class _Import:
             transfer.run(task)
         self._require_complete(pack, transfer.damages)
         pack.place()
-        return Imported(self._record(pack), self._verdict, transfer.written, reused)
+        expired = _expired(self._verdict, now)
+        return Imported(self._record(pack), self._verdict, transfer.written, reused, expired)
 
     def _plan(self, verified: Ranges) -> tuple[int, int]:
         """How many bytes are to be written, and how many are held elsewhere; refuses what cannot end well."""

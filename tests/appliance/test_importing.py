@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -326,11 +327,15 @@ def test_space_is_checked_before_anything_is_written(
         assert install(store, [crate]).activation.changed
 
 
-def test_an_expired_crate_is_installed(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
-    maker.expires = maker.created
+@pytest.mark.parametrize("expired", [False, True], ids=["in time", "past its date"])
+def test_an_expired_crate_is_installed_and_said_to_be_so(
+    tmp_path: Path, key: Key, maker: CrateMaker, expired: bool
+) -> None:
+    maker.expires = maker.created if expired else datetime(2999, 1, 1, tzinfo=UTC)
     (crate,) = maker.write(tmp_path / "site-1.crate", [key])
     with trusting(tmp_path / "root", key) as store:
-        assert install(store, [crate]).activation.changed
+        installed = install(store, [crate])
+    assert (installed.activation.changed, installed.imports[0].expired) == (True, expired)
 
 
 def test_verify_names_the_damage_and_keeps_nothing(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
