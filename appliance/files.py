@@ -62,4 +62,4 @@ async def _send(registry: Registry, request: web.Request, path: str) -> web.Stre
             "Content-Type": file.media_type or "application/octet-stream",
             "Cache-Control": "no-cache",
         }
-        return await send_extent(request, extent, headers, registry.readers)
+        return await send_extent(request, extent, headers, registry.readers, idle=registry.idle)

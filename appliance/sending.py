@@ -20,8 +20,7 @@ from aiohttp import web
 from appliance.blobs import OpenExtent
 from appliance.readahead import warm_slices
 
-IDLE = 60.0  # seconds that a client may take for one slice before it counts as gone
-_SLICE = 1 << 20  # bytes handed to the kernel at once; with IDLE the slowest client served: 17 KiB a second
+_SLICE = 1 << 20  # bytes handed to the kernel at once; over a minute of idleness, 17 KiB a second at least
 _TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -56,9 +55,12 @@ def select_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 async def send_extent(
-    request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor
+    request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor, *, idle: float
 ) -> web.StreamResponse:
-    """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent."""
+    """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent.
+
+    A client that takes longer than `idle` seconds for one slice counts as gone.
+    """
     etag = headers["ETag"]
     if etag_matches(request.headers.get("If-None-Match"), etag):
         return web.Response(status=304, headers=headers)
@@ -78,12 +80,12 @@ async def send_extent(
     await response.prepare(request)
     if request.method != "HEAD" and length:
         try:
-            await _send(request, response, extent, (start, length), executor)
+            await _send(request, response, extent, (start, length), executor, idle=idle)
         except OSError as error:  # a time-out is one, too
             # The status is out; all that can be said now is said by breaking the connection.
             if not isinstance(error, ConnectionError):
                 _log.warning(
-                    "sending sha256:%s to %s broke off: %s", extent.sha256, request.remote, error or "timed out"
+                    "sending sha256:%s to %s broke off: %s", extent.sha256, request.remote, str(error) or "timed out"
                 )
             if request.transport is not None:
                 request.transport.abort()
@@ -96,6 +98,8 @@ async def _send(
     extent: OpenExtent,
     selected: tuple[int, int],
     executor: Executor,
+    *,
+    idle: float,
 ) -> None:
     descriptor, (start, length) = extent.file.fileno(), selected
     secure = request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
@@ -107,7 +111,7 @@ async def _send(
         async for offset, count in slices:
             if request.transport is None:
                 raise ConnectionResetError("the client went away")
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(idle):
                 if secure:
                     await _write(response, descriptor, offset, count)
                 elif await loop.sendfile(request.transport, extent.file, offset, count, fallback=False) != count:
