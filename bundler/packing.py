@@ -64,7 +64,7 @@ def build(
                 progress=progress,
             )
         except BlobChanged as problem:
-            raise _evicted(problem, gathered.blobs) from problem
+            raise _explained(problem, gathered, recipe.base) from problem
     return Built(written, gathered.lock, lock is None, gathered.fetched)
 
 
@@ -103,15 +103,22 @@ def oci_index(items: Iterable[Item]) -> bytes:
     return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
 
 
-def _evicted(problem: BlobChanged, blobs: Iterable[BlobSource]) -> Problem:
-    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again."""
+def _explained(problem: BlobChanged, gathered: _Gathered, base: Path) -> Problem:
+    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again.
+
+    A local file that is not what was locked is named as the recipe names it.
+    """
     path = Cache(default_root()).path(problem.digest)
-    if any(blob.path == path for blob in blobs):
+    if any(blob.path == path for blob in gathered.blobs):
         path.unlink(missing_ok=True)
         return SourceChanged(
             f"the cache held a damaged copy of sha256:{problem.digest}, which is removed now",
             hint="run the same command again: it is fetched anew",
         )
+    for item in gathered.lock.items:
+        local = item.kind != images.KIND and item.origin.startswith(origins.LOCAL)
+        if local and any(file.sha256 == problem.digest for file in item.files):
+            return _changed(item, origins.local_path(item.origin, base))
     return problem
 
 
@@ -151,7 +158,14 @@ class _Local:
             return
         path = origins.local_path(item.origin, self._base)
         for file in item.files:
-            if not file.origin and not self._cache.has(file.sha256, file.size):
+            if file.origin:
+                continue
+            if item.kind != images.KIND and path.is_file():
+                # not out of the cache, which would hide that it has changed; the writer compares it with the lock
+                if path.stat().st_size != file.size:
+                    raise _changed(item, path)
+                self.blobs[file.sha256] = BlobSource(file.sha256, file.size, path)
+            elif not self._cache.has(file.sha256, file.size):
                 self._find(item, file, path)
 
     def body(self, sha256: str) -> bytes:
@@ -165,9 +179,7 @@ class _Local:
 
     def _find(self, item: Item, file: File, path: Path) -> None:
         if item.kind != images.KIND:
-            if not path.is_file() or self._cache.adopt(path).sha256 != file.sha256:
-                raise _changed(item, path)
-            return
+            raise _changed(item, path)
         if path not in self._opened:
             self._opened[path] = LocalImages.open(path)
         held = self._opened[path]
