@@ -59,7 +59,7 @@ def verify(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> 
 def _verify(store: Store, paths: Sequence[Path], keyring: Keyring, progress: Progress) -> Verified:
     with KeptVolumes.open(paths) as volumes:
         envelope = read_envelope(volumes)
-        verdict = keyring.judge(envelope, generations.now(store)).verdict
+        verdict = keyring.judge(envelope, generations.now(store), volumes.stem).verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
         report = verify_archive(crate, progress)
         if report.damages:
