@@ -19,6 +19,7 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "dpkg-deb": "dpkg",
     "env": "coreutils",
+    "kill": "procps",  # the unit reloads the daemon with it
     "podman": "podman",
     "setpriv": "util-linux",
     "skopeo": "skopeo",
