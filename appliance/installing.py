@@ -14,8 +14,9 @@ from appliance.kept import KeptVolumes
 from appliance.keyring import Keyring
 from appliance.store import Store
 from archive.progress import SILENT, Progress
-from archive.reader import Crate, Report, read_envelope, verify_archive
+from archive.reader import Crate, read_envelope
 from archive.trust import Verdict
+from archive.verification import Report, verify_archive
 
 
 @dataclass(frozen=True, slots=True)
