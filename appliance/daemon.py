@@ -162,9 +162,10 @@ async def _listen(
         await web.TCPSite(runner, address.host, address.port, ssl_context=context, backlog=_BACKLOG).start()
     except OSError as error:
         await runner.cleanup()
-        hint = "another program has it: stop that, or choose with --listen and --plain"
-        if error.errno != errno.EADDRINUSE:
-            hint = "choose an address of this machine"
+        hint = {
+            errno.EADDRINUSE: "another program has it: stop that, or choose with --listen and --plain",
+            errno.EACCES: "ports below 1024 are root's: choose a higher one, or use crate-appliance service install",
+        }.get(error.errno or 0, "choose an address of this machine")
         raise CannotListen(f"cannot listen at {address}: {os.strerror(error.errno or 0)}", hint=hint) from error
     return runner
 
@@ -191,7 +192,13 @@ def _only_daemon(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyServing(f"a daemon serves the store at {root} already") from error
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise AlreadyServing(
+                f"a daemon serves the store at {root} already (process {holder})",
+                hint="a new generation needs no other one; stop it first to serve in another way",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -23,6 +23,7 @@ from tests.appliance.daemon.conftest import HELD
 from tests.appliance.daemon.serving import Crate, largest_layer, raw_request, sha256
 from tests.support.images import OCI_TYPES, MadeImage, make_layout
 from tests.support.ports import LOOPBACK, free_port, wait_until
+from tests.support.tools import tool
 
 
 def resident(pid: int) -> int:
@@ -300,6 +301,17 @@ def test_a_second_daemon_over_one_store_is_refused(plain_crate: Crate) -> None:
     words = [*serving.PROGRAM, "--root", str(plain_crate.root), "serve", "--listen", f"{LOOPBACK}:{free_port()}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, "serves the store" in done.stderr) == (1, True), done.stderr
+    assert f"already (process {plain_crate.pid})\n" in done.stderr
+    assert len(done.stderr.splitlines()) == 2, "one line and a hint"
+
+
+def test_ports_that_are_roots_are_said_to_be(tmp_path: Path) -> None:
+    without = [tool("setpriv"), "--bounding-set=-net_bind_service"] if os.getuid() == 0 else []
+    words = [*without, *serving.PROGRAM, "--root", str(tmp_path / "store"), "serve", "--listen", f"{LOOPBACK}:443"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert f"cannot listen at {LOOPBACK}:443: Permission denied" in done.stderr
+    assert "service install" in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, plain_crate: Crate) -> None:
