@@ -27,7 +27,8 @@ def install(root: Path, crates: tuple[Path, ...], as_json: bool) -> None:
     """
     with Store.open(root) as store:
         installed = install_crates(store, crates, progress())
-        emit(_json(installed), as_json, lambda: _text(installed))
+        served = store.served()
+    emit({**_json(installed), "served": served}, as_json, lambda: _text(installed, served=served))
 
 
 def _json(installed: Installed) -> dict[str, object]:
@@ -49,7 +50,7 @@ def _json(installed: Installed) -> dict[str, object]:
     }
 
 
-def _text(installed: Installed) -> str:
+def _text(installed: Installed, *, served: bool) -> str:
     lines = []
     for imported in installed.imports:
         who = ", ".join(signature.principal for signature in imported.verdict.signatures)
@@ -61,4 +62,7 @@ def _text(installed: Installed) -> str:
             lines.append(f"warning: {imported.release.name} {imported.release.serial} is past its expiry date")
     activation = installed.activation
     state = "is active now" if activation.changed else "was active already"
-    return "\n".join([*lines, f"generation {activation.generation} {state}: {', '.join(activation.crates)}"])
+    lines.append(f"generation {activation.generation} {state}: {', '.join(activation.crates)}")
+    if not served:
+        lines.append("nothing serves it yet: crate-appliance serve does, crate-appliance service install at every boot")
+    return "\n".join(lines)
