@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from appliance import service
 from appliance.installing import Installed
 from appliance.installing import install as install_crates
 from appliance.store import Store
@@ -23,11 +24,12 @@ def install(root: Path, crates: tuple[Path, ...], as_json: bool) -> None:
 
     CRATE is a .crate file, its parts (.crate.000 and so on, in any order and from several folders), or a folder that
     holds them. Interrupted, or with a part missing or damaged, it keeps what is sound: run it again and it goes on.
-    A running daemon serves the new content at once; until then it serves the old.
+    A running daemon serves the new content at once; until then it serves the old. A service that is installed and does
+    not run is started.
     """
     with Store.open(root) as store:
         installed = install_crates(store, crates, progress())
-        served = store.served()
+        served = store.served() or service.start(root)
     emit({**_json(installed), "served": served}, as_json, lambda: _text(installed, served=served))
 
 
