@@ -1,0 +1,73 @@
+"""What can go wrong between an ecosystem and its upstream, hung below `archive.errors.Problem`.
+
+Problem
+└── MirrorProblem
+    ├── BadSection            a section of the recipe that contradicts itself or names what is not there   exit 2
+    ├── BadIndex              an upstream index that breaks its format, or holds names it may not hold      exit 2
+    ├── Unsolvable            a closure that cannot be completed: what, for which platform, wanted by whom  exit 1
+    ├── UpstreamChanged       an upstream that kept changing while it was read                              exit 1
+    ├── ReplayDiffers         the ecosystem's own client would choose otherwise from the same repository    exit 1
+    ├── PublicationClash      two different things that want the same published address                     exit 1
+    └── UntrustedUpstream     upstream's word that cannot be believed                                       exit 3
+        ├── Unsigned          no signature at all
+        ├── WronglySigned     signatures, but none by a key of the keyrings over these bytes
+        ├── Expired           signed, and past the date up to which the signer vouches for it
+        ├── TruncatedIndex    ends before its end
+        └── WrongDigest       other bytes than the ones that the signed index names
+"""
+
+from __future__ import annotations
+
+from archive.errors import Problem
+
+
+class MirrorProblem(Problem):
+    """Anything that stops an ecosystem from resolving or publishing."""
+
+
+class BadSection(MirrorProblem):
+    exit_code = 2
+
+
+class BadIndex(MirrorProblem):
+    exit_code = 2
+
+
+class Unsolvable(MirrorProblem):
+    """Raised with every gap that was found, one a line, not only the first."""
+
+
+class UpstreamChanged(MirrorProblem):
+    pass
+
+
+class ReplayDiffers(MirrorProblem):
+    pass
+
+
+class PublicationClash(MirrorProblem):
+    pass
+
+
+class UntrustedUpstream(MirrorProblem):
+    exit_code = 3
+
+
+class Unsigned(UntrustedUpstream):
+    pass
+
+
+class WronglySigned(UntrustedUpstream):
+    pass
+
+
+class Expired(UntrustedUpstream):
+    pass
+
+
+class TruncatedIndex(UntrustedUpstream):
+    pass
+
+
+class WrongDigest(UntrustedUpstream):
+    pass
