@@ -7,6 +7,7 @@ Problem
     ├── Unsolvable            a closure that cannot be completed: what, for which platform, wanted by whom  exit 1
     ├── UpstreamChanged       an upstream that kept changing while it was read                              exit 1
     ├── ReplayDiffers         the ecosystem's own client would choose otherwise from the same repository    exit 1
+    ├── ToolFailed            a client of this machine (uv, npm …) that is missing or would not do its part  exit 1
     ├── PublicationClash      two different things that want the same published address                     exit 1
     └── UntrustedUpstream     upstream's word that cannot be believed                                       exit 3
         ├── Unsigned          no signature at all
@@ -42,6 +43,10 @@ class UpstreamChanged(MirrorProblem):
 
 
 class ReplayDiffers(MirrorProblem):
+    pass
+
+
+class ToolFailed(MirrorProblem):
     pass
 
 
