@@ -1,0 +1,166 @@
+"""uv as the resolver: asked as a program, answering with a pylock (PEP 751). It chooses and downloads nothing."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.pylock import Pylock, PylockValidationError
+from packaging.utils import canonicalize_name
+
+from mirror.errors import BadIndex, ToolFailed, Unsolvable
+from mirror.pypi.targets import Target
+
+_YANKED = re.compile(r'^warning: `([^=`\[]+)(?:\[[^`]*\])?==([^`]+)` is yanked(?: \(reason: "(.*)"\))?', re.MULTILINE)
+_OWN_INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+_TOLD = 2000
+"""Characters of uv's own explanation that are passed on: it can fill a screen."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A lock for one target, and the releases in it that upstream has withdrawn (PEP 592), with the reason."""
+
+    lock: Pylock
+    yanked: dict[tuple[str, str], str]
+
+
+async def compile_requirements(
+    requirements: Sequence[str],
+    files: Sequence[Path],
+    target: Target,
+    *,
+    constraints: Sequence[str] = (),
+    index_options: Sequence[str] = (),
+    sdists: bool = False,
+    folder: Path,
+) -> Resolved:
+    """The versions that satisfy all of it together on `target`. `folder` is where uv looks for its configuration.
+
+    Without `sdists` nothing is ever built. With them uv may have to run a package's build to learn what it needs.
+    Raises `Unsolvable`, whose words are uv's explanation and no more, and `ToolFailed` where uv could not do its work.
+    """
+    with tempfile.TemporaryDirectory(prefix="buzzcrate-pypi-") as scratch:
+        wanted = _written(Path(scratch, "requirements.in"), requirements)
+        limits = _written(Path(scratch, "constraints.txt"), constraints)
+        arguments = ["pip", "compile", wanted, *map(str, files), "--constraints", limits]
+        arguments += ["--format", "pylock.toml", "--no-header", "--python", sys.executable]
+        arguments += ["--python-platform", target.uv_platform, "--python-version", target.python, *index_options]
+        code, out, err = await _uv(arguments if sdists else [*arguments, "--only-binary", ":all:"], folder)
+    if code == 1 and "No solution found" in err:
+        raise Unsolvable(_explanation(err))
+    if code != 0:
+        raise ToolFailed(
+            f"uv could not resolve for {target}: {_explanation(err)}", hint="try the same with `uv pip compile`"
+        )
+    yanked: dict[tuple[str, str], str] = {}
+    for name, version, reason in _YANKED.findall(err):
+        yanked[canonicalize_name(name), version] = reason
+    return Resolved(parse_lock(out, f"uv's lock for {target}"), yanked)
+
+
+async def export_lock(path: Path) -> Pylock:
+    """A project's uv.lock as a pylock, with all its extras and groups: someone on site may want any of them."""
+    if not (path.parent / "pyproject.toml").is_file():
+        raise ToolFailed(f"{path} stands alone", hint="uv reads a uv.lock together with the pyproject.toml beside it")
+    arguments = ["export", "--frozen", "--no-emit-workspace", "--all-extras", "--all-groups", "--format", "pylock.toml"]
+    code, out, err = await _uv([*arguments, "--python", sys.executable, "--no-header"], path.parent)
+    if code != 0:
+        raise ToolFailed(f"uv could not read {path}: {_explanation(err)}", hint="does `uv lock --check` pass there?")
+    return parse_lock(out, str(path))
+
+
+def read_lock(path: Path) -> Pylock:
+    """A pylock.toml of the user's. Raises `BadIndex`."""
+    return parse_lock(path.read_bytes(), str(path))
+
+
+def parse_lock(text: bytes, what: str) -> Pylock:
+    """Raises `BadIndex` naming `what` and the key that is wrong."""
+    try:
+        return Pylock.from_dict(tomllib.loads(text.decode()))
+    except (PylockValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadIndex(f"{what} is not a pylock: {error}", hint="PEP 751 says what one looks like") from error
+
+
+async def index_options(indexes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Options for the indexes to use, and notes about what was left out.
+
+    Indexes of the recipe; without any, those that uv's environment names; else those of pip's configuration, which
+    most machines have; else whatever uv takes by itself.
+    """
+    if indexes:
+        return _options(indexes[0], indexes[1:]), []
+    if any(os.environ.get(name) for name in _OWN_INDEX):
+        return [], []
+    settings = await _pip_settings()
+    extra = settings.get("extra-index-url", "").split()
+    local = [url for url in extra if url.startswith("file:")]
+    notes = [f"{url} of pip's configuration is for this machine only; name it in `indexes` to use it" for url in local]
+    return _options(settings.get("index-url", ""), [url for url in extra if url not in local]), notes
+
+
+def _options(main: str, extra: Sequence[str]) -> list[str]:
+    return [*(["--default-index", main] if main else []), *(word for url in extra for word in ("--index", url))]
+
+
+def _written(path: Path, lines: Sequence[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+async def _pip_settings() -> dict[str, str]:
+    """What `pip config list` says, where pip is; the environment wins over [install], and that over [global]."""
+    pip = shutil.which("pip")
+    if pip is None:
+        return {}
+    process = await asyncio.create_subprocess_exec(
+        pip, "config", "list", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await process.communicate()
+    settings: dict[str, dict[str, str]] = {}
+    for line in out.decode(errors="replace").splitlines():
+        scope, _, rest = line.partition(".")
+        key, _, value = rest.partition("=")
+        settings.setdefault(scope, {})[key] = str(ast.literal_eval(value))
+    return {**settings.get("global", {}), **settings.get("install", {}), **settings.get(":env:", {})}
+
+
+async def _uv(arguments: Sequence[str], folder: Path) -> tuple[int, bytes, str]:
+    own_scripts = sysconfig.get_path("scripts")
+    program = shutil.which("uv", path=os.pathsep.join((own_scripts, os.environ.get("PATH", os.defpath))))
+    if program is None:
+        raise ToolFailed("uv is not here, and it resolves Python packages", hint="pip install 'buzzcrate[bundler]'")
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    return process.returncode or 0, out, err.decode(errors="replace")
+
+
+def _explanation(err: str) -> str:
+    """The cause that uv names last, on one line."""
+    told = " ".join(err.split())
+    _, _, cause = told.rpartition("cause: ")
+    return (cause or told)[:_TOLD]
