@@ -136,13 +136,18 @@ async def _pip_settings() -> dict[str, str]:
     return {**settings.get("global", {}), **settings.get("install", {}), **settings.get(":env:", {})}
 
 
-async def _uv(arguments: Sequence[str], folder: Path) -> tuple[int, bytes, str]:
-    own_scripts = sysconfig.get_path("scripts")
-    program = shutil.which("uv", path=os.pathsep.join((own_scripts, os.environ.get("PATH", os.defpath))))
-    if program is None:
+def program() -> str:
+    """The uv beside this Python, or else the one on the PATH. Raises `ToolFailed`."""
+    beside = sysconfig.get_path("scripts")
+    found = shutil.which("uv", path=os.pathsep.join((beside, os.environ.get("PATH", os.defpath))))
+    if found is None:
         raise ToolFailed("uv is not here, and it resolves Python packages", hint="pip install 'buzzcrate[bundler]'")
+    return found
+
+
+async def _uv(arguments: Sequence[str], folder: Path) -> tuple[int, bytes, str]:
     process = await asyncio.create_subprocess_exec(
-        program,
+        program(),
         *arguments,
         cwd=folder,
         env={**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"},

@@ -40,11 +40,15 @@ class Made:
     promised: str = ""
     renamed: str = ""
 
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
     def to_json(self) -> dict[str, object]:
         return {
             "filename": self.renamed or self.file,
             "url": f"../../files/{self.file}",
-            "hashes": {"sha256": self.promised or hashlib.sha256(self.content).hexdigest()},
+            "hashes": {"sha256": self.promised or self.sha256},
             "size": len(self.content),
             "yanked": self.yanked,
             **({"requires-python": self.python} if self.python else {}),

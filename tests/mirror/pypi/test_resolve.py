@@ -250,7 +250,7 @@ def test_versions_that_differ_between_targets_are_noted(tmp_path: Path) -> None:
 
 def test_requirement_files_may_include_others_and_pin_hashes(tmp_path: Path) -> None:
     lib = wheel("lib", "1")
-    (tmp_path / "more.txt").write_text(f"lib==1 --hash=sha256:{lib.to_json()['hashes']['sha256']}\n")  # type: ignore[index]
+    (tmp_path / "more.txt").write_text(f"lib==1 --hash=sha256:{lib.sha256}\n")
     (tmp_path / "wanted.txt").write_text("-r more.txt\n")
     resolution = resolved(tmp_path, [lib, wheel("lib", "2")], files=["wanted.txt"])
     assert files(resolution) == {"lib-1-py3-none-any.whl"}

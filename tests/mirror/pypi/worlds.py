@@ -22,7 +22,7 @@ def resolved(
 
     async def run(url: str) -> Resolution:
         async with context(tmp / "blobs", tmp, *platforms) as given:
-            return await resolve(PypiSection(indexes=(url,), **{"python": ["3.11"], **section}), given)
+            return await resolve(PypiSection(**{"indexes": [url], "python": ["3.11"], **section}), given)
 
     with index(*made) as world:
         return asyncio.run(run(world.url))
