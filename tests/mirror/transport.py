@@ -1,65 +1,79 @@
-"""A `Transport` straight over urllib: stands for the bundler's client where only the ecosystem is under test."""
+"""A fake of the bundler's transport: the same checks over plain aiohttp; no retries, credentials or upstream table."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import shutil
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+
 from archive.errors import Problem
+from archive.platforms import Platform
+from archive.progress import SILENT
+from mirror.ecosystem import ResolveContext
 from mirror.transport import Document, Fetched
 
-
-class Unreachable(Problem):
-    """Upstream said no, or nothing."""
+AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 
-class UrllibTransport:
-    """Blobs go to `cache`, named by their sha256. `asked` is every URL in the order of asking."""
+@dataclass
+class FolderTransport:
+    """Blobs end in `folder` under their sha256; `asked` are the URLs, in order."""
 
-    def __init__(self, cache: Path) -> None:
-        self.cache = cache
-        self.asked: list[str] = []
-        cache.mkdir(parents=True, exist_ok=True)
+    folder: Path
+    session: aiohttp.ClientSession
+    asked: list[str] = field(default_factory=list)
 
     async def read(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Document:
-        body, found = await asyncio.to_thread(self._get, url, limit, headers or {})
-        return Document(url, body, found)
+        self.asked.append(url)
+        async with self.session.get(url, headers=headers) as response:
+            if response.status != 200:
+                raise Problem(f"{url} answered {response.status}")
+            body = await response.content.read(limit + 1) if limit < 1 << 16 else await response.read()
+            if len(body) > limit:
+                raise Problem(f"{url} is larger than {limit} bytes")
+            return Document(str(response.url), body, dict(response.headers))
 
     async def size(self, url: str) -> int | None:
-        body, _ = await asyncio.to_thread(self._get, url, 1 << 40, {})
-        return len(body)
+        async with self.session.head(url, allow_redirects=True) as response:
+            return response.content_length
 
     async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
-        known = self.cache / sha256
-        if sha256 and known.is_file():
-            return Fetched(sha256, known.stat().st_size, known)
-        body, _ = await asyncio.to_thread(self._get, url, 1 << 40, {})
-        digest = hashlib.sha256(body).hexdigest()
-        if sha256 not in {"", digest} or size not in {None, len(body)}:
-            raise Unreachable(f"{url} is another file than was asked for")
-        path = self.cache / digest
-        await asyncio.to_thread(path.write_bytes, body)
-        return Fetched(digest, len(body), path)
+        self.asked.append(url)
+        partial = self.folder / f"{hashlib.sha256(url.encode()).hexdigest()}.partial"
+        found, length = hashlib.sha256(), 0
+        async with self.session.get(url) as response:
+            if response.status != 200:
+                raise Problem(f"{url} answered {response.status}")
+            with partial.open("wb") as file:
+                async for block in response.content.iter_chunked(1 << 18):
+                    file.write(block)
+                    found.update(block)
+                    length += len(block)
+        if (sha256 and found.hexdigest() != sha256) or (size is not None and length != size):
+            raise Problem(f"{url} is not what was promised: {length} bytes, sha256 {found.hexdigest()}")
+        return self._keep(partial, found.hexdigest(), length)
 
     async def adopt(self, path: Path) -> Fetched:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        shutil.copyfile(path, self.cache / digest)
-        return Fetched(digest, path.stat().st_size, self.cache / digest)
+        partial = self.folder / f"{path.name}.partial"
+        shutil.copyfile(path, partial)
+        content = partial.read_bytes()
+        return self._keep(partial, hashlib.sha256(content).hexdigest(), len(content))
 
-    def _get(self, url: str, limit: int, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
-        self.asked.append(url)
-        request = urllib.request.Request(url, headers=dict(headers))
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                body = answer.read(limit + 1)
-                found = dict(answer.headers)
-        except (urllib.error.URLError, OSError) as error:
-            raise Unreachable(f"{url}: {error}") from error
-        if len(body) > limit:
-            raise Unreachable(f"{url} has more than {limit} bytes")
-        return body, found
+    def _keep(self, partial: Path, sha256: str, size: int) -> Fetched:
+        path = self.folder / sha256
+        partial.replace(path)
+        return Fetched(sha256, size, path)
+
+
+@asynccontextmanager
+async def context(folder: Path, base: Path, *platforms: Platform) -> AsyncIterator[ResolveContext]:
+    """What `resolve` is given: blobs go to `folder`, the recipe lies in `base`."""
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    async with aiohttp.ClientSession(trust_env=True, timeout=aiohttp.ClientTimeout(total=240)) as session:
+        yield ResolveContext(FolderTransport(folder, session), platforms or (AMD64, ARM64), base, SILENT)
