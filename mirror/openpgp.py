@@ -1,9 +1,10 @@
 """OpenPGP as repositories need it: the crate's own signing key, and upstream's signatures checked.
 
-Signing is written over `cryptography`, because a crate's key and signatures are dated by the content (a board has no
-clock, and sqv refuses a signature from its future), and pysequoia dates everything by the clock. Verifying, where
-everything is to be feared, is pysequoia's. Formats: RFC 9580; keys are version 4 Ed25519 in the older encoding that
-gpgv 2.2 reads (section 5.5.5.5, EdDSALegacy).
+Signing is written over `cryptography`, because a crate's key and signatures carry a date that no node's clock can be
+behind (a board has no clock, and sqv refuses a signature from its future), and pysequoia dates by the clock.
+Verifying, where everything is to be feared, is pysequoia's.
+
+Formats: RFC 9580; keys are version 4 Ed25519 in the older encoding, which gpgv 2.2 reads (section 5.5.5.5).
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from mirror.errors import BadSection, TruncatedIndex, Unsigned, WronglySigned
 CLEARSIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _END = b"-----END PGP SIGNATURE-----"
 
+BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
+"""The date of a crate's key and of its signatures: apt on Debian 13 (sqv) accepts them on a clock that starts in 1970,
+and a `Date:` field, not the signature, says how old an index is."""
+
 _EDDSA, _SHA512 = 22, 10
 _ED25519_OID = bytes.fromhex("2b06010401da470f01")
 _SIGNATURE, _PUBLIC_KEY, _USER_ID = 2, 6, 13
@@ -43,7 +48,7 @@ class RepositoryKey:
     user: str
 
     @classmethod
-    def generate(cls, created: datetime, user: str) -> RepositoryKey:
+    def generate(cls, user: str, created: datetime = BEGINNING) -> RepositoryKey:
         return cls(Ed25519PrivateKey.generate(), created.astimezone(UTC).replace(microsecond=0), user)
 
     @classmethod
@@ -71,7 +76,7 @@ class RepositoryKey:
         packets = _packet(_PUBLIC_KEY, self._body()) + _packet(_USER_ID, user) + certification
         return _armored(b"PUBLIC KEY BLOCK", packets)
 
-    def signer(self, when: datetime) -> Signer:
+    def signer(self, when: datetime = BEGINNING) -> Signer:
         """Signs with the date `when`, or the key's own where that is later: no signature may precede its key."""
         return Signer(self, max(when.astimezone(UTC).replace(microsecond=0), self.created))
 

@@ -10,6 +10,7 @@ from mirror.apt.architectures import platform_of
 from mirror.apt.packages import Origin, Package
 from mirror.apt.section import AptSection
 from mirror.apt.upstream import Suite
+from mirror.origins import public_url
 
 LOCAL = Origin("local files", "debs", "main", order=-1)
 """The origin of packages that the recipe brings as files."""
@@ -60,7 +61,7 @@ class Items:
         if package.origin is LOCAL:
             return self._files[package.sha256], {"local": package.sha256}
         suite = self._suites[package.origin.evidence]
-        return f"{suite.source.url}/{package.filename}", suite.evidence
+        return public_url(f"{suite.source.url}/{package.filename}"), suite.evidence
 
 
 def _codename(suite: Suite) -> str:

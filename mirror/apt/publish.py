@@ -54,8 +54,11 @@ def publish(items: Iterable[Item], context: PublishContext) -> Iterator[Publishe
                 hint="they come from two crates, or from two sections of one; keep one of them",
             )
         index[item.name, item.version] = (file.sha256, _rewritten(about["stanza"], file.path, about["repository"]))
-        if pool.setdefault(file.path, file.sha256) == file.sha256 and not known[1]:
+        if file.path not in pool:
+            pool[file.path] = file.sha256
             yield Published(f"apt/{file.path}", _DEB, sha256=file.sha256, size=file.size)
+        elif pool[file.path] != file.sha256:
+            raise PublicationClash(f"apt: two different files want to be {file.path}", hint="keep one of them")
     for name in sorted(repositories):
         yield from _repository(name, repositories[name], context)
 
@@ -66,11 +69,11 @@ def _rewritten(stanza: str, path: str, repository: str) -> str:
 
 
 def _repository(name: str, suites: dict[str, _Suite], context: PublishContext) -> Iterator[Published]:
-    for suite_name in sorted(suites):
-        yield from _suite(name, suite_name, suites[suite_name], context)
+    components = {suite: sorted({c for c, _ in suites[suite].indexes}) for suite in sorted(suites)}
+    for suite in components:
+        yield from _suite(name, suite, suites[suite], context)
     key = context.signer.public_key()
     yield Published(f"apt/{name}.asc", "application/pgp-keys", key)
-    components = {suite: sorted({c for c, _ in suites[suite].indexes}) for suite in sorted(suites)}
     yield Published(f"apt/{name}.sources", "text/plain", sources(name, components, key), origin_bound=True)
 
 

@@ -28,20 +28,27 @@ def check(closure: Closure, *, recommends: bool, upgrades: bool) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="buzzcrate-replay-") as folder:
         root = Path(folder)
-        _lay_out(root, closure, recommends=recommends)
-        _run(root, closure, "update")
+        lay_out(root, closure, recommends=recommends)
         names = [name for name in closure.solution.wished if name in closure.solution.chosen]
-        _compare(closure, _run(root, closure, "-s", "install", *names))
-        if upgrades:
-            removed = " ".join(_REMOVE.findall(_run(root, closure, "-s", "dist-upgrade")))
-            if removed:
-                raise ReplayDiffers(
-                    f"for {closure.universe.architecture}, a dist-upgrade on the nodes would remove {removed}",
-                    hint="give a newer status file as `base`",
-                )
+        where = f"for {closure.universe.architecture}, apt"
+        try:
+            run(root, "update")
+            differences = _differences(closure, run(root, "-s", "install", *names))
+            removed = _REMOVE.findall(run(root, "-s", "dist-upgrade")) if upgrades else []
+        except subprocess.CalledProcessError as error:
+            said = " ".join(line.strip() for line in (error.stdout + error.stderr).splitlines()[-12:])
+            raise ReplayDiffers(f"{where} cannot use the result: {said[-900:]}") from error
+        if differences:
+            raise ReplayDiffers(f"{where} differs: {'; '.join(differences[:10])}")
+        if removed:
+            raise ReplayDiffers(
+                f"{where} would remove {' '.join(removed)} from the nodes in a dist-upgrade",
+                hint="give a newer status file as `base`",
+            )
 
 
-def _lay_out(root: Path, closure: Closure, *, recommends: bool) -> None:
+def lay_out(root: Path, closure: Closure, *, recommends: bool) -> None:
+    """An apt of its own in `root`, that knows the packages of `closure` and what its nodes have, and nothing else."""
     for folder in ("etc/parts", "etc/trusted", "lists/partial", "cache/archives/partial", "log", "repository"):
         (root / folder).mkdir(parents=True)
     stanzas = (package.text.strip("\n") + "\n" for package in closure.packages.values())
@@ -77,37 +84,23 @@ Dir::Bin::methods "{methods}";
     )
 
 
-def _run(root: Path, closure: Closure, *words: str) -> str:
-    environment = {
-        **os.environ,
-        "APT_CONFIG": str(root / "apt.conf"),
-        "LC_ALL": "C",
-        "DEBIAN_FRONTEND": "noninteractive",
-    }
-    command = ["apt-get", "-q", *words]
-    done = subprocess.run(
-        command,
-        env=environment,
+def run(root: Path, *words: str) -> str:
+    """What apt-get prints in the root that `lay_out` made. Raises `CalledProcessError`."""
+    return subprocess.run(
+        ["apt-get", "-q", *words],
+        env={**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=_TIMEOUT,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        said = " ".join(line.strip() for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise ReplayDiffers(
-            f"for {closure.universe.architecture}, apt-get {words[0]} fails on the result: {said[-900:]}"
-        )
-    return done.stdout
+        check=True,
+    ).stdout
 
 
-def _compare(closure: Closure, told: str) -> None:
+def _differences(closure: Closure, told: str) -> list[str]:
     apt = {name.partition(":")[0]: version for name, version in _INSTALL.findall(told)}
     ours = {name: package.version for name, package in closure.solution.chosen.items()}
     companions = closure.solution.companions
     lines = [f"apt installs {n} {v}, which was not chosen" for n, v in apt.items() if ours.get(n) != v]
     lines += [f"apt does not need {n} {v}" for n, v in ours.items() if n not in apt and n not in companions]
-    lines += [f"apt removes {name}" for name in _REMOVE.findall(told)]
-    if lines:
-        raise ReplayDiffers(f"for {closure.universe.architecture}, apt differs: " + "; ".join(lines[:10]))
+    return lines + [f"apt removes {name}" for name in _REMOVE.findall(told)]

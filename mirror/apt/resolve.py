@@ -45,7 +45,8 @@ async def resolve(section: AptSection, context: ResolveContext) -> Resolution:
     transport raises.
     """
     lines = [Line.parse(text) for text in section.packages]
-    architectures = section.architectures or tuple(architecture_of(platform) for platform in context.platforms)
+    targets = section.platforms or context.platforms
+    architectures = section.architectures or tuple(architecture_of(platform) for platform in targets)
     platforms = {architecture: platform_of(architecture) for architecture in dict.fromkeys(architectures)}
     with context.progress.task("reading apt indexes", unit="suites") as task:
         read = await _read_all(section, context, tuple(platforms))
@@ -159,10 +160,8 @@ def _close(
     indexes = _with_local(read.indexes[architecture], read.local)
     universe = Universe(architecture, indexes, excluded=section.exclude)
     base = _base(section, folder, universe)
-    wanted = [
-        *lines,
-        *(Line(p.name, Line.parse(p.name).group, version=p.version) for p in _of(read.local, architecture)),
-    ]
+    local = (package for package in read.local if package.architecture in {architecture, "all"})
+    wanted = [*lines, *(Line.parse(f"{package.name}={package.version}") for package in local)]
     if not base.versions_known:
         # What is asked for is shipped, even where the nodes have some version of it.
         asked_for = {relation.name for line in wanted for relation in line.group}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, StringConstraints
+
+from mirror.section import Section, UrlText
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -14,18 +16,18 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-class AptSection(BaseModel):
+class AptSection(Section):
     """One repository, as the crate will publish it: `apt/<name>/`.
 
     Several sections may share a name; each is resolved for itself, so packages that conflict go into two sections.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=_kebab, populate_by_name=True)
 
     name: Name
     """The published repository."""
 
-    url: str | None = None
+    url: UrlText | None = None
     """The archive. Without it, this machine's own apt sources are used."""
 
     suites: tuple[Word, ...] = ()
@@ -62,5 +64,5 @@ class AptSection(BaseModel):
     check_valid_until: bool | None = None
     """False for a snapshot, whose indexes are meant to be old."""
 
-    publish_suite: Name | None = Field(default=None)
+    publish_suite: Name | None = None
     """The suite that nodes will name. The codename of the first suite unless said otherwise."""

@@ -50,9 +50,8 @@ class Solution:
     @property
     def companions(self) -> frozenset[str]:
         """What no wish needs: newer siblings of what the nodes have, and what those need."""
-        return frozenset(
-            name for name in self.chosen if any(self.causes[n].words == SIBLING for n in self._links(name))
-        )
+        beside = {name for name, cause in self.causes.items() if cause.words == SIBLING}
+        return frozenset(name for name in self.chosen if beside.intersection(self._links(name)))
 
     def _links(self, name: str) -> list[str]:
         links = [name]
@@ -342,7 +341,7 @@ class Solver:
 
     def _with_chains(self, words: str, cause: Cause, other: Package) -> str:
         there = self._state.causes.get(other.name)
-        other_side = f"; {other.name} is{self._wanted_by(there)}" if there else "; the nodes have it already"
+        other_side = f"; {other.name} is{self._wanted_by(there)[1:]}" if there else "; the nodes have it already"
         return f"{words}{self._wanted_by(cause)}{other_side}"
 
     def _wanted_by(self, cause: Cause) -> str:

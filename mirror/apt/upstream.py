@@ -21,6 +21,7 @@ from mirror.apt.release import Release
 from mirror.apt.sources import Source
 from mirror.errors import BadIndex, TruncatedIndex, UpstreamChanged, WrongDigest
 from mirror.openpgp import Keyring, Verified
+from mirror.origins import public_url
 from mirror.transport import Transport
 
 RELEASE_LIMIT = 16 << 20
@@ -41,7 +42,7 @@ class Suite:
     @property
     def evidence(self) -> dict[str, str]:
         """How upstream's word was checked, for the catalogue."""
-        found = {"release": self.url, "sha256": self.sha256, "signed-by": " ".join(self.signers)}
+        found = {"release": public_url(self.url), "sha256": self.sha256, "signed-by": " ".join(self.signers)}
         return {**found, "date": self.release.date.isoformat()} if self.release.date else found
 
 

@@ -13,11 +13,11 @@ from archive.errors import InvalidValue
 
 Key = tuple[int, tuple[str | int, ...], tuple[str | int, ...]]
 
-_FORM = re.compile(r"(?:([0-9]+):)?([A-Za-z0-9.+~:-]+?)(?:-([A-Za-z0-9.+~]*))?")
+_FORM = re.compile(r"(?:([0-9]+):)?([A-Za-z0-9][A-Za-z0-9.+~-]*?)(?:-([A-Za-z0-9.+~]+))?")
 _RUNS = re.compile(r"([^0-9]*)([0-9]*)")
 # Within a run of non-digits: tilde before the end of the run, the end before letters, letters before all else.
 _END = "\x02"
-_RANK = {ord("~"): "\x01", **{ord(mark): chr(256 + ord(mark)) for mark in ".+-:"}}
+_RANK = {ord("~"): "\x01", **{ord(mark): chr(256 + ord(mark)) for mark in ".+-"}}
 _LENGTH = 256
 
 

@@ -12,7 +12,7 @@ from mirror.apt.universe import Universe
 from mirror.apt.versions import version_key
 from mirror.errors import BadIndex, BadSection
 
-_FORM = re.compile(r"([a-z0-9][a-z0-9.+-]+)(?::([a-z0-9-]+))?(?:=([^\s/]+)|/([A-Za-z0-9._-]+))?")
+_FORM = re.compile(r"([a-z0-9][a-z0-9.+-]*)(?::([a-z0-9-]+))?(?:=([^\s/]+)|/([A-Za-z0-9._-]+))?")
 
 
 @dataclass(frozen=True, slots=True)
