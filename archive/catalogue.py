@@ -6,6 +6,7 @@ the same items, so the catalogue of a crate is a function of its lock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from archive import documents
 from archive.errors import InvalidValue
 
 VERSION = 1
+_HEX = re.compile(r"[0-9a-f]{64}")
 _HEADER = documents.canonical({"catalogue": VERSION})
 
 
@@ -45,14 +47,14 @@ class File:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> File:
-        return cls(
-            sha256=value["sha256"],
-            size=value["size"],
-            path=value.get("path", ""),
-            media_type=value.get("mediaType", ""),
-            origin=value.get("origin", ""),
-            aliases=tuple(value.get("aliases", ())),
-        )
+        sha256, size = value["sha256"], value["size"]
+        if not isinstance(sha256, str) or not _HEX.fullmatch(sha256) or type(size) is not int or size < 0:
+            raise TypeError("a file has no proper sha256 and size")
+        aliases = value.get("aliases", [])
+        if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+            raise TypeError("`aliases` is not a list of digests")
+        path, media_type, origin = (_text(value, key) for key in ("path", "mediaType", "origin"))
+        return cls(sha256, size, path, media_type, origin, tuple(aliases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +94,29 @@ class Item:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Item:
+        words = {key: _text(value, key) for key in ("kind", "name", "version", "platform", "origin")}
+        if not words["kind"] or not words["name"]:
+            raise TypeError("an item has no kind and name")
         return cls(
-            kind=value["kind"],
-            name=value["name"],
-            version=value.get("version", ""),
-            platform=value.get("platform", ""),
-            origin=value.get("origin", ""),
+            **words,
             files=tuple(File.from_json(file) for file in value.get("files", ())),
-            evidence=value.get("evidence", {}),
-            publish=value.get("publish", {}),
+            evidence=_table(value, "evidence"),
+            publish=_table(value, "publish"),
         )
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    found = value.get(key, "")
+    if not isinstance(found, str):
+        raise TypeError(f"`{key}` is not text")
+    return found
+
+
+def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key, {})
+    if not isinstance(found, dict):
+        raise TypeError(f"`{key}` is not an object")
+    return found
 
 
 def write(items: Iterable[Item]) -> bytes:

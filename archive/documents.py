@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
-from archive.errors import InvalidValue
+from archive.errors import DuplicateKey, InvalidValue
 
 
 def canonical(value: object) -> bytes:
@@ -22,9 +23,8 @@ def parse(data: bytes | str, what: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise InvalidValue(f"{what}: the key {twice!r} stands there twice")
+            (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+            raise DuplicateKey(f"{what}: the key {twice!r} stands there twice")
         return found
 
     def constant(name: str) -> NoReturn:

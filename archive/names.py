@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from archive.errors import InvalidValue
+from archive.errors import ClashingNames, UnsafeName
 
 NAME_LENGTH = 1024
 _ALLOWED = re.compile(r"[A-Za-z0-9._+~@/-]+")
@@ -13,7 +13,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 
 def check_file_name(name: str) -> str:
-    """Returns `name` when it is a relative path without surprises, else raises `InvalidValue` saying which rule."""
+    """Returns `name` when it is a relative path without surprises, else raises `UnsafeName` saying which rule."""
     words = name.split("/")
     if not name or len(name) > NAME_LENGTH or not _ALLOWED.fullmatch(name):
         rule = "may hold letters, digits and . _ + ~ @ - / only"
@@ -25,14 +25,14 @@ def check_file_name(name: str) -> str:
         rule = "is reserved on Windows, where somebody will unpack it"
     else:
         return name
-    raise InvalidValue(f"the file name {name[:200]!r} {rule}")
+    raise UnsafeName(f"the file name {name[:200]!r} {rule}")
 
 
 def check_distinct(names: Iterable[str]) -> None:
-    """Two names that a case-blind disk would take for one are refused. Raises `InvalidValue` naming both."""
+    """Two names that a case-blind disk would take for one are refused. Raises `ClashingNames` naming both."""
     seen: dict[str, str] = {}
     for name in names:
         folded = name.casefold()
         if folded in seen:
-            raise InvalidValue(f"the file names {seen[folded]!r} and {name!r} are one on a case-blind disk")
+            raise ClashingNames(f"the file names {seen[folded]!r} and {name!r} are one on a case-blind disk")
         seen[folded] = name

@@ -3,7 +3,11 @@
 Problem
 └── MirrorProblem
     ├── BadSection            a section of the recipe that contradicts itself or names what is not there   exit 2
+    │   └── DigestMissing     it pins a file for some platforms and not for this one
     ├── BadIndex              an upstream index that breaks its format, or holds names it may not hold      exit 2
+    ├── ChecksumAbsent        a checksum file that does not name the file asked for                         exit 1
+    ├── ChecksumAmbiguous     a checksum file that names it twice, differently                              exit 1
+    ├── LocalFileChanged      a local file is not the one that the recipe pins                              exit 1
     ├── Unsolvable            a closure that cannot be completed: what, for which platform, wanted by whom  exit 1
     ├── UpstreamChanged       an upstream that kept changing while it was read                              exit 1
     ├── ReplayDiffers         the ecosystem's own client would choose otherwise from the same repository    exit 1
@@ -30,8 +34,24 @@ class BadSection(MirrorProblem):
     exit_code = 2
 
 
+class DigestMissing(BadSection):
+    """A table of digests without the one that is needed."""
+
+
 class BadIndex(MirrorProblem):
     exit_code = 2
+
+
+class ChecksumAbsent(MirrorProblem):
+    pass
+
+
+class ChecksumAmbiguous(MirrorProblem):
+    pass
+
+
+class LocalFileChanged(MirrorProblem):
+    pass
 
 
 class Unsolvable(MirrorProblem):

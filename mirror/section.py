@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
 from archive.errors import Problem
@@ -59,3 +59,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     platforms: tuple[PlatformText, ...] = ()
+
+    @field_validator("platforms")
+    @classmethod
+    def _each_once(cls, value: tuple[Platform, ...]) -> tuple[Platform, ...]:
+        return tuple(dict.fromkeys(value))

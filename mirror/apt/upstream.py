@@ -125,19 +125,22 @@ async def _read_index(
             raise WrongDigest(f"{url} is not the file that {suite.url} pins", hint="try again; the mirror is syncing")
         origin = Origin(source.url, source.suite, component, release.codename, release.priority, order, suite.url)
         plain = release.pins.get(f"{folder}/Packages".lstrip("/"))
-        limit = plain.size if plain else PACKAGES_LIMIT
-        found.append(await asyncio.to_thread(_load, fetched.path, file, limit, origin))
+        found.append(await asyncio.to_thread(_load, fetched.path, file, plain.size if plain else None, origin))
     return found
 
 
-def _load(path: Path, name: str, limit: int, origin: Origin) -> PackagesIndex:
+def _load(path: Path, name: str, size: int | None, origin: Origin) -> PackagesIndex:
+    """`size` is what the index must have when unpacked, where upstream pins that too."""
+    limit = PACKAGES_LIMIT if size is None else min(size, PACKAGES_LIMIT)
     try:
         with path.open("rb") as packed, _unpacked(packed, name) as plain:
-            data = plain.read(min(limit, PACKAGES_LIMIT) + 1)
+            data = plain.read(limit + 1)
     except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
         raise TruncatedIndex(f"{origin.url} {origin.suite}: {name} cannot be unpacked: {error}") from error
     if len(data) > limit:
         raise BadIndex(f"{origin.url} {origin.suite}: {name} unpacks to more than the {limit:,} bytes it may have")
+    if size is not None and len(data) < size:
+        raise TruncatedIndex(f"{origin.url} {origin.suite}: {name} unpacks to {len(data):,} of {size:,} bytes")
     return PackagesIndex(data, origin)
 
 

@@ -1,0 +1,135 @@
+"""Blobs by digest, wherever they lie: inside a pack at an offset, or loose in a file of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from appliance import disk
+from appliance.database import Database
+from appliance.errors import UnknownBlob
+from archive.digests import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a blob's bytes are: `size` bytes at `offset` of `path`. `sha256` in hex."""
+
+    path: Path
+    offset: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenExtent:
+    """An open blob; `file` has a descriptor of its own and is closed on leaving the context."""
+
+    file: BinaryIO
+    offset: int
+    size: int
+    sha256: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+
+class Blobs:
+    """The one table of blobs. May be used from any thread."""
+
+    def __init__(self, root: Path, database: Database) -> None:
+        self._root = root
+        self._loose = root / "loose" / "sha256"
+        self._database = database
+
+    def loose_path(self, sha256: str) -> Path:
+        return self._loose / sha256[:2] / sha256
+
+    def find(self, digest: Digest) -> Extent | None:
+        """Where the blob is, by either algorithm; None when the store does not hold it."""
+        where = (
+            "blobs.digest = ?"
+            if digest.algorithm == "sha256"
+            else "blobs.digest = (SELECT digest FROM aliases WHERE alias = ?)"
+        )
+        key = bytes.fromhex(digest.hex) if digest.algorithm == "sha256" else str(digest)
+        row = self._database.reader.execute(
+            "SELECT blobs.digest, blobs.size, blobs.offset, packs.digest"  # noqa: S608 - two fixed conditions
+            f" FROM blobs LEFT JOIN packs ON packs.id = blobs.pack WHERE {where}",
+            (key,),
+        ).fetchone()
+        if row is None:
+            return None
+        sha256 = row[0].hex()
+        path = self.loose_path(sha256) if row[3] is None else self._root / "packs" / f"{row[3]}.crate"
+        return Extent(path, row[2], row[1], sha256)
+
+    def open(self, digest: Digest) -> OpenExtent:
+        """Opens the blob for reading. Raises `UnknownBlob`."""
+        for _ in range(2):  # a collection may move or drop the blob between looking and opening
+            extent = self.find(digest)
+            if extent is None:
+                break
+            try:
+                return OpenExtent(extent.path.open("rb"), extent.offset, extent.size, extent.sha256)
+            except FileNotFoundError:
+                continue
+        raise UnknownBlob(f"the store does not hold {digest}")
+
+    def read(self, digest: Digest, limit: int) -> bytes:
+        """A small blob, whole. Raises `UnknownBlob`; `ValueError` when it is larger than `limit` bytes."""
+        with self.open(digest) as extent:
+            if extent.size > limit:
+                raise ValueError(f"{digest} has {extent.size} bytes, more than {limit}")
+            extent.file.seek(extent.offset)
+            return extent.file.read(extent.size)
+
+    def add_loose(self, temporary: Path, digest: Digest, aliases: Iterable[Digest] = ()) -> None:
+        """Takes over a finished file whose sha256 is `digest`, computed by the caller; `aliases` are its other digests.
+
+        The file is synced, renamed into place and recorded, in that order. It must lie on the store's file system and
+        is gone afterwards, also when the store held the blob already. Blocks on the disk.
+        """
+        raw = bytes.fromhex(digest.hex)
+        now = int(time.time())
+        with disk.problems(f"storing {digest}"):
+            if self.find(digest) is None:
+                disk.sync_file(temporary)
+            # The rename happens inside the transaction, because a collection unlinks inside one, too.
+            with self._database.write() as connection:
+                touched = connection.execute("UPDATE blobs SET touched = ? WHERE digest = ?", (now, raw))
+                if touched.rowcount:
+                    temporary.unlink()
+                else:
+                    size = self._place(temporary, digest.hex)
+                    connection.execute("INSERT INTO blobs VALUES (?, ?, NULL, 0, ?)", (raw, size, now))
+                connection.executemany(
+                    "INSERT OR IGNORE INTO aliases VALUES (?, ?)", [(str(alias), raw) for alias in aliases]
+                )
+
+    def _place(self, temporary: Path, sha256: str) -> int:
+        target = self.loose_path(sha256)
+        if not target.parent.exists():
+            target.parent.mkdir()
+            disk.sync_folder(self._loose)
+        temporary.rename(target)
+        disk.sync_folder(target.parent)
+        return target.stat().st_size
+
+    def touch(self, digests: Iterable[Digest]) -> None:
+        """Keeps these blobs from the next collection for the grace period: a push is about to refer to them."""
+        now = int(time.time())
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE blobs SET touched = ? WHERE digest = ?",
+                [(now, bytes.fromhex(digest.hex)) for digest in digests if digest.algorithm == "sha256"],
+            )

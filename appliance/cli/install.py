@@ -1,0 +1,61 @@
+"""`crate-appliance install`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.installing import Installed
+from appliance.installing import install as install_crates
+from appliance.store import Store
+from console import units
+from console.command import JSON_OPTION, emit
+from console.progress import progress
+
+
+@click.command()
+@click.argument("crates", nargs=-1, required=True, metavar="CRATE...", type=click.Path(path_type=Path, exists=True))
+@JSON_OPTION
+@click.pass_obj
+def install(root: Path, crates: tuple[Path, ...], as_json: bool) -> None:
+    """Verify crates, bring them into the store and serve what is in them.
+
+    CRATE is a .crate file, its parts (.crate.000 and so on, in any order and from several folders), or a folder that
+    holds them. Interrupted, or with a part missing or damaged, it keeps what is sound: run it again and it goes on.
+    A running daemon serves the new content at once; until then it serves the old.
+    """
+    with Store.open(root) as store:
+        installed = install_crates(store, crates, progress())
+        emit(_json(installed), as_json, lambda: _text(installed))
+
+
+def _json(installed: Installed) -> dict[str, object]:
+    return {
+        "generation": installed.activation.generation,
+        "changed": installed.activation.changed,
+        "active": list(installed.activation.crates),
+        "crates": [
+            {
+                "name": imported.release.name,
+                "serial": imported.release.serial,
+                "signed_by": [signature.principal for signature in imported.verdict.signatures],
+                "written": imported.written,
+                "reused": imported.reused,
+            }
+            for imported in installed.imports
+        ],
+    }
+
+
+def _text(installed: Installed) -> str:
+    lines = []
+    for imported in installed.imports:
+        who = ", ".join(signature.principal for signature in imported.verdict.signatures)
+        lines.append(
+            f"{imported.release.name} {imported.release.serial}, signed by {who}: "
+            f"{units.size(imported.written)} imported, {units.size(imported.reused)} were here already"
+        )
+    activation = installed.activation
+    state = "is active now" if activation.changed else "was active already"
+    return "\n".join([*lines, f"generation {activation.generation} {state}: {', '.join(activation.crates)}"])

@@ -1,0 +1,50 @@
+"""`crate-appliance status`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from appliance.status import Status
+from appliance.status import status as read_status
+from appliance.store import Store
+from console import units
+from console.command import JSON_OPTION, emit
+
+
+@click.command()
+@JSON_OPTION
+@click.pass_obj
+def status(root: Path, as_json: bool) -> None:
+    """Show what is active, what can be rolled back to, and what is unfinished."""
+    with Store.open(root, create=False) as store:
+        found = read_status(store)
+    emit(asdict(found), as_json, lambda: _text(found))
+
+
+def _text(found: Status) -> str:
+    lines = [f"store {found.root}: {units.size(found.used)} used, {units.size(found.free)} free"]
+    if found.generation is None:
+        lines.append("nothing is active; crate-appliance install CRATE comes next")
+    else:
+        lines.append(f"generation {found.generation}: {found.images} image tags, {found.files} files")
+    lines += [
+        f"  {crate.name} {crate.serial} ({crate.channel}), {units.size(crate.size)}, made {crate.created},"
+        f" signed by {', '.join(crate.signed_by)}" + (", past its expiry date" if crate.expired else "")
+        for crate in found.crates
+    ]
+    if found.pushed_tags:
+        lines.append(f"pushed here: {found.pushed_tags} tags")
+    lines += [
+        f"generation {generation.id} can be rolled back to: {', '.join(generation.crates)}"
+        for generation in found.generations
+        if not generation.active
+    ]
+    lines += [
+        f"unfinished: {pending.crate} ({pending.file}), {units.size(pending.stored)} of {units.size(pending.size)};"
+        " install it again to go on"
+        for pending in found.pending
+    ]
+    return "\n".join(lines)

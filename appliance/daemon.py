@@ -1,0 +1,201 @@
+"""The daemon: one process, one event loop, an HTTPS port for everything and a plain one for what needs no secrecy.
+
+It holds no state that another process could make stale: what is published is asked of the database with each request,
+so an activation by the command line is served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+from asyncio import sslproto
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from appliance.access import Access
+from appliance.addresses import Address, host_names, local_addresses
+from appliance.certificates import WELL_KNOWN, Certificates
+from appliance.errors import AlreadyServing, CannotListen
+from appliance.files import add_files
+from appliance.health import add_health
+from appliance.plain import add_authority, plain_application
+from appliance.registry.endpoints import ALL, add_registry
+from appliance.registry.service import Registry
+from appliance.store import Store
+
+LISTEN, PLAIN = "0.0.0.0:5000", "0.0.0.0:8080"
+_HOUSEKEEPING = 60.0  # seconds
+_KEEPALIVE = 75.0  # seconds that an idle connection may stay
+_SHUTDOWN = 10.0  # seconds for requests under way once the daemon is told to stop
+_BACKLOG = 1024
+_TLS_RECEIVE = 32 << 10  # bytes; two TLS records
+
+_log = logging.getLogger("crate")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve. `plain` None leaves the plain port out; `names` are further host names and addresses."""
+
+    listen: Address
+    plain: Address | None
+    names: tuple[str, ...] = ()
+    redirect: bool = True
+    tls: bool = True
+    open_pulls: bool = True
+
+    def own_names(self) -> tuple[str, ...]:
+        """All that the crate is called; what its certificate is issued for."""
+        listening = [] if self.listen.everywhere else [self.listen.host]
+        addresses = local_addresses() if self.listen.everywhere else []
+        return tuple(dict.fromkeys([WELL_KNOWN, "localhost", *host_names(), *listening, *addresses, *self.names]))
+
+
+class Daemon:
+    """Serves one store until it is told to stop."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._settings = settings
+        self._names = settings.own_names()
+        self._certificates = Certificates(store.root / "tls")
+        self._context: ssl.SSLContext | None = None
+        self._authority = self._certificates.ensure_authority()
+        self._registry = Registry(
+            store,
+            Access(settings.open_pulls),
+            own_hosts=frozenset(self._names),
+            address=f"{WELL_KNOWN}:{settings.listen.port}",
+            plain=settings.plain if settings.redirect else None,
+        )
+        if settings.tls:
+            self._certificates.ensure_server(self._names)
+            self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._context.set_alpn_protocols(["http/1.1"])
+            self._certificates.load_into(self._context)
+
+    async def serve(self) -> None:
+        """Returns after SIGTERM or SIGINT, when requests under way are answered. Raises `CannotListen`."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        async with AsyncExitStack() as stack:
+            stack.callback(self._registry.close)
+            await self._listen(stack, self._application(), self._settings.listen, self._context)
+            if self._settings.plain is not None:
+                await self._listen(stack, plain_application(self._registry, self._authority), self._settings.plain)
+            housekeeping = loop.create_task(self._keep_house())
+            stack.callback(housekeeping.cancel)
+            self._announce()
+            _tell_systemd("READY=1")
+            await stop.wait()
+            _tell_systemd("STOPPING=1")
+            _log.info("stopping")
+
+    def reload(self) -> None:
+        """SIGHUP: looks at the machine's names and addresses again. What is published needs no reload."""
+        names = self._settings.own_names()
+        if self._context is not None and self._certificates.ensure_server(names):
+            self._certificates.load_into(self._context)
+            _log.info("certificate issued again, for %s", ", ".join(names))
+        self._names = names
+        self._registry.own_hosts = frozenset(names)
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        add_registry(application, self._registry, ALL)
+        add_files(application, self._registry)
+        add_authority(application, self._authority)
+        add_health(application, self._registry.store)
+        return application
+
+    async def _listen(
+        self,
+        stack: AsyncExitStack,
+        application: web.Application,
+        address: Address,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE,
+            shutdown_timeout=_SHUTDOWN,
+            # what is pushed is stored as it was sent, whatever encoding it claims to have
+            auto_decompress=False,
+        )
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, address.host, address.port, ssl_context=context, backlog=_BACKLOG).start()
+        except OSError as error:
+            hint = "another program has it: stop that, or choose with --listen and --plain"
+            if error.errno != errno.EADDRINUSE:
+                hint = "choose an address of this machine"
+            raise CannotListen(f"cannot listen at {address}: {os.strerror(error.errno or 0)}", hint=hint) from error
+
+    def _announce(self) -> None:
+        scheme = "https" if self._settings.tls else "http"
+        plain = f" and http://{self._settings.plain}" if self._settings.plain else ""
+        _log.info("serving at %s://%s%s, as %s", scheme, self._settings.listen, plain, ", ".join(self._names))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            try:
+                self._registry.uploads.expire()
+                if self._names != self._settings.own_names():  # DHCP had another idea
+                    self.reload()
+            except OSError:
+                _log.exception("housekeeping failed; it is tried again")
+
+
+def run(root: Path, settings: Settings) -> None:
+    """Serves the store at `root`, making it if there is none. Raises `AlreadyServing`, `CannotListen`, `NoStore`."""
+    _raise_file_limit()
+    # asyncio sets aside this much for what each TLS connection sends us: 256 KiB, idle or not, unless told otherwise
+    sslproto.SSLProtocol.max_size = _TLS_RECEIVE
+    with Store.open(root) as store, _only_daemon(root):
+        asyncio.run(Daemon(store, settings).serve())
+
+
+@contextmanager
+def _only_daemon(root: Path) -> Iterator[None]:
+    """Two daemons over one store would wipe each other's uploads."""
+    descriptor = os.open(root / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyServing(f"a daemon serves the store at {root} already") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _raise_file_limit() -> None:
+    """As many open files as this user may have: every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else soft, hard))
+
+
+def _tell_systemd(state: str) -> None:
+    """sd_notify(3), which is one datagram."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, suppress(OSError):
+        notify.sendto(state.encode(), f"\0{path[1:]}" if path.startswith("@") else path)

@@ -1,0 +1,109 @@
+"""`crate.db`: one SQLite file in WAL mode, written through one connection a process, read through one a thread.
+
+Writers take `BEGIN IMMEDIATE` and every commit is on disk before it returns (`synchronous=FULL`). Readers never wait
+for writers; their connections refuse to write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.errors import NoStore
+from appliance.schema import MIGRATIONS
+
+_BUSY = 30.0  # seconds that a writer waits for another process's transaction
+
+
+class Database:
+    """May be used from any thread. `close` ends every connection."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or makes the file and brings its schema up to date. Raises `NoStore` when a newer program made it."""
+        self.path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opening = threading.Lock()
+        self._writing = threading.Lock()
+        self._writer = self._connect()
+        try:
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        # Connections are closed from the thread that closes the database, so SQLite's own thread check is off;
+        # readers are thread-local and the writer is behind a lock.
+        connection = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        with self._opening:
+            self._opened.append(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _migrate(self) -> None:
+        if self._version() == len(MIGRATIONS):
+            return
+        with self.write() as connection:
+            version = self._version()
+            if version > len(MIGRATIONS):
+                raise NoStore(
+                    f"{self.path} was written by a newer crate-appliance (schema {version}, "
+                    f"this one knows {len(MIGRATIONS)})",
+                    hint="install that version again",
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";\n"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return int(self._writer.execute("PRAGMA user_version").fetchone()[0])
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """The calling thread's connection for reading; each statement sees what was committed when it began."""
+        connection: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._local.reader = connection
+        return connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several statements that see one state of the database. Not to be nested."""
+        connection = self.reader
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed and on disk on leaving, undone when an exception leaves. Not to be nested."""
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def data_version(self) -> int:
+        """Changes whenever anybody commits; to be compared with values from the same thread only."""
+        return int(self.reader.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        with self._opening:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()

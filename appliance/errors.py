@@ -1,0 +1,91 @@
+"""What can go wrong on the crate, below `archive.errors.Problem`.
+
+Problem
+├── NoStore             no store at this root, or one of a newer program                          exit 2
+├── StoreBusy           another command holds the store's one writer lock                         exit 1
+├── StoreFull           the disk under the store is full, or would be                             exit 1
+├── StoreFailed         the disk under the store does not do what it is told                      exit 1
+├── UnknownBlob         no pack and no loose file holds this digest                               exit 1
+├── UnknownToken        no token has this id                                                      exit 2
+├── CannotListen        an address that cannot be served                                          exit 2
+├── AlreadyServing      another daemon serves this store                                          exit 1
+└── ServiceFailed       systemd did not take the unit                                             exit 1
+"""
+
+from __future__ import annotations
+
+from archive.errors import Problem
+
+
+class NoStore(Problem):
+    """The root holds no store that this program can use."""
+
+    exit_code = 2
+
+
+class StoreBusy(Problem):
+    """Import, activation and collection take turns; somebody else has the turn."""
+
+
+class StoreFull(Problem):
+    """No space for what is to be written. Nothing that was served before is touched."""
+
+
+class StoreFailed(Problem):
+    """The store's own disk answered with an error."""
+
+
+class UnknownBlob(Problem):
+    """Asked for a digest that the store does not hold."""
+
+
+class IncompleteCrate(Problem):
+    """Part of a crate is damaged or missing; the same command with a better copy goes on."""
+
+
+class MissingBase(Problem):
+    """The crate says that the store must hold certain blobs already, and it does not."""
+
+
+class CrateConflict(Problem):
+    """Two active crates disagree about a tag or a path; serving either would be a guess."""
+
+    exit_code = 2
+
+
+class BadPublication(Problem):
+    """The catalogue names what the crate does not carry, or a kind that this program cannot serve."""
+
+    exit_code = 2
+
+
+class NoGeneration(Problem):
+    """The generation asked for is not there."""
+
+    exit_code = 2
+
+
+class BadTrust(Problem):
+    """Something about keys, principals or policies that the operator can put right."""
+
+    exit_code = 2
+
+
+class UnknownToken(Problem):
+    """A token's id that is not in the list."""
+
+    exit_code = 2
+
+
+class CannotListen(Problem):
+    """An address that is no HOST:PORT, is taken, or may not be served that way."""
+
+    exit_code = 2
+
+
+class AlreadyServing(Problem):
+    """Another daemon serves this store."""
+
+
+class ServiceFailed(Problem):
+    """systemd did not take the unit, or may not be asked by this user."""

@@ -1,0 +1,68 @@
+"""What `install` and `verify` do, from paths on a stick to an active generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance import generations
+from appliance.generations import Activation
+from appliance.importing import Imported, group_crates, import_crate
+from appliance.incomplete import incomplete
+from appliance.kept import KeptVolumes
+from appliance.keyring import Keyring
+from appliance.store import Store
+from archive.progress import SILENT, Progress
+from archive.reader import Crate, Report, read_envelope, verify_archive
+from archive.trust import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The crates of one `install`, and what their activation came to."""
+
+    imports: tuple[Imported, ...]
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A crate that is trusted and sound throughout."""
+
+    verdict: Verdict
+    report: Report
+
+
+def install(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> Installed:
+    """Imports the crates among `paths` and makes them the active ones of their names, all in one generation.
+
+    A daemon that serves this store sees the new generation at its next request. Raises `StoreBusy`, what
+    `import_crate` and `activate` raise; what was served before is served then.
+    """
+    with store.lock(f"installing {', '.join(path.name for path in paths)}"):
+        keyring = Keyring(store)
+        imports = tuple(import_crate(store, group, keyring, progress) for group in group_crates(paths))
+        activation = generations.activate(store, [imported.pack for imported in imports])
+    return Installed(imports, activation)
+
+
+def verify(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> list[Verified]:
+    """Checks crates against this store's trust and every digest in them, and keeps nothing.
+
+    Raises `Refused`, `Malformed`, `Damaged`; `IncompleteCrate` naming each damaged place.
+    """
+    keyring = Keyring(store)
+    return [_verify(store, group, keyring, progress) for group in group_crates(paths)]
+
+
+def _verify(store: Store, paths: Sequence[Path], keyring: Keyring, progress: Progress) -> Verified:
+    with KeptVolumes.open(paths) as volumes:
+        envelope = read_envelope(volumes)
+        verdict = keyring.judge(envelope, generations.now(store)).verdict
+        crate = Crate(volumes, envelope.signed, verdict.release)
+        report = verify_archive(crate, progress)
+        if report.damages:
+            damaged = {damage.placed.entry.digest: damage.placed for damage in report.damages if damage.placed}
+            raise incomplete(crate, volumes, report.damages, list(damaged.values()))
+    return Verified(verdict, report)

@@ -1,0 +1,28 @@
+"""The plain HTTP port: what a client needs before it trusts the crate, and what its digest protects anyway.
+
+Nothing here takes credentials or changes anything.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from appliance.health import add_health
+from appliance.registry.endpoints import BY_DIGEST, add_registry
+from appliance.registry.service import Registry
+
+
+def plain_application(registry: Registry, authority: bytes) -> web.Application:
+    """`authority` is the PEM that /ca.pem answers with."""
+    application = web.Application()
+    add_authority(application, authority)
+    add_health(application, registry.store)
+    add_registry(application, registry, BY_DIGEST)
+    return application
+
+
+def add_authority(application: web.Application, authority: bytes) -> None:
+    async def get_authority(_request: web.Request) -> web.Response:
+        return web.Response(body=authority, content_type="application/x-pem-file")
+
+    application.router.add_get("/ca.pem", get_authority)

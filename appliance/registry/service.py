@@ -1,0 +1,160 @@
+"""What the registry's handlers share: who may do what where, and the two kinds of work that leave the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+
+from appliance.access import Access, Caller
+from appliance.addresses import Address
+from appliance.manifest import LIMIT
+from appliance.pushed import Pushed
+from appliance.registry import names
+from appliance.registry.callers import Callers
+from appliance.registry.contents import Contents, HeldManifest
+from appliance.registry.errors import Denied, DigestInvalid, Unauthorized
+from appliance.registry.paths import Target
+from appliance.store import Store
+from appliance.tokens import Tokens
+from appliance.uploads import Uploads
+from archive.digests import Digest
+from archive.errors import InvalidValue
+
+_READERS = 8  # threads that wait for a slow stick or card
+_WRITERS = 4  # threads that receive, hash and commit pushes
+_NAMED = 10_000  # tags and digests whose meaning is kept in memory
+_CACHED = 16 << 20  # bytes of manifests kept in memory
+
+T = TypeVar("T")
+_missing = logging.getLogger("crate.missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request under way."""
+
+    request: web.Request
+    target: Target
+    caller: Caller
+
+    def parameter(self, name: str) -> str:
+        """A parameter of the query, decoded; empty when it is not there."""
+        return self.request.query.get(name, "") if self.request.rel_url.raw_query_string else ""
+
+
+class Registry:
+    """One daemon's registry over one store. `own_hosts` may be replaced while it serves."""
+
+    def __init__(
+        self, store: Store, access: Access, *, own_hosts: Collection[str], address: str, plain: Address | None = None
+    ) -> None:
+        """`address` (host:port) goes into challenges to clients that do not say whom they asked.
+
+        `plain` is the plain port, if open pulls of blobs are to be redirected to it.
+        """
+        self.store = store
+        self.access = access
+        self.own_hosts = own_hosts
+        self.plain = plain
+        self.contents = Contents(store.database)
+        self.pushed = Pushed(store.database)
+        self.uploads = Uploads(store.uploads)
+        self.callers = Callers(Tokens(store.database), access, address)
+        self.readers = ThreadPoolExecutor(_READERS, "read")
+        self._writers = ThreadPoolExecutor(_WRITERS, "write")
+        self._named: dict[tuple[str, str], HeldManifest] = {}
+        self._named_at = -1
+        self._manifests: OrderedDict[Digest, bytes] = OrderedDict()
+        self._manifests_size = 0
+
+    async def write(self, function: Callable[..., T], *arguments: object) -> T:
+        """Runs what blocks on the disk in a thread of its own kind, so that waiting pushes never keep pulls waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, function, *arguments)
+
+    def readable(self, call: Call) -> list[str]:
+        """The repositories that the request may mean and the caller may read. Raises `Unauthorized`, `Denied`."""
+        meant = names.candidates(call.target.repository, call.parameter("ns"), self.own_hosts)
+        allowed = [repository for repository in meant if self.access.may_read(call.caller, repository)]
+        if meant and not allowed:
+            raise self._refused(call, "pull")
+        return allowed
+
+    def writable(self, call: Call) -> str:
+        """The repository to push to. Raises `Unauthorized`, `Denied`."""
+        repository = call.target.repository
+        self.check_write(call, "pull,push")
+        if self.contents.from_crate(repository):
+            raise self.held_by_crate(repository)
+        return repository
+
+    def check_write(self, call: Call, actions: str) -> None:
+        if not self.access.may_write(call.caller, call.target.repository):
+            raise self._refused(call, actions)
+
+    def held_by_crate(self, repository: str) -> Denied:
+        return Denied(
+            f"{repository} comes from a crate and changes with the next one only", hint="push under another name"
+        )
+
+    def _refused(self, call: Call, actions: str) -> Denied | Unauthorized:
+        repository = call.target.repository
+        if call.caller.role is None:
+            return Unauthorized(
+                f"{repository} wants a token for this ({actions})",
+                hint="log in with a token as the password",
+                headers=self.callers.challenge(call.request, repository, actions),
+            )
+        return Denied(f"this token may not do that to {repository} ({actions})")
+
+    def manifest(self, repository: str, reference: str) -> HeldManifest | None:
+        """What a tag or digest names; answered from memory for as long as nobody commits. Raises `DigestInvalid`."""
+        version = self.store.database.data_version()
+        if version != self._named_at or len(self._named) > _NAMED:
+            self._named.clear()
+            self._named_at = version
+        found = self._named.get((repository, reference))
+        if found is None:
+            digest = parse_digest(reference) if ":" in reference else self.contents.tagged(repository, reference)
+            found = self.contents.manifest(repository, digest) if digest else None
+            if found:
+                self._named[repository, reference] = found
+        return found
+
+    async def manifest_bytes(self, digest: Digest) -> bytes:
+        """A manifest that a repository holds. Raises `UnknownBlob` when the store lost it."""
+        cached = self._manifests.get(digest)
+        if cached is not None:
+            self._manifests.move_to_end(digest)
+            return cached
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(self.readers, self.store.blobs.read, digest, LIMIT)
+        if digest not in self._manifests:
+            self._manifests[digest] = body
+            self._manifests_size += len(body)
+        while self._manifests_size > _CACHED:
+            self._manifests_size -= len(self._manifests.popitem(last=False)[1])
+        return body
+
+    def note_missing(self, call: Call, what: str) -> None:
+        """Remembers what was asked for in vain. Pushing clients ask before every upload, which means nothing."""
+        if call.caller.role is None:
+            _missing.info("%s (asked by %s)", what, call.request.remote)
+
+    def close(self) -> None:
+        self.readers.shutdown()
+        self._writers.shutdown()
+
+
+def parse_digest(text: str) -> Digest:
+    """Raises `DigestInvalid`."""
+    try:
+        return Digest.parse(text)
+    except InvalidValue as error:
+        raise DigestInvalid(error.what, hint=error.hint) from error

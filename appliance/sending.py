@@ -1,0 +1,122 @@
+"""Sends a blob, or a range of one, from wherever it lies (RFC 9110, sections 13 and 14).
+
+Over plain HTTP the kernel copies from the file to the socket. Python's TLS has no sendfile; there the file is read and
+written in pieces, small enough that hundreds of slow clients do not add up. Whatever the client accepts, a blob is
+never content-encoded: its digest names these bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import aclosing
+
+from aiohttp import web
+
+from appliance.blobs import OpenExtent
+from appliance.readahead import warm_slices
+
+IDLE = 60.0  # seconds that a client may take for one slice before it counts as gone
+_SLICE = 1 << 20  # bytes handed to the kernel at once; with IDLE the slowest client served: 17 KiB a second
+_TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+_log = logging.getLogger(__name__)
+
+
+def etag_matches(header: str | None, etag: str) -> bool:
+    """Whether an If-None-Match `header` names `etag` (quotes included)."""
+    return header is not None and any(word.strip().removeprefix("W/") in {etag, "*"} for word in header.split(","))
+
+
+def select_range(header: str, size: int) -> tuple[int, int] | None:
+    """The (start, length) that a Range header asks for; None means all of it, as for what is not understood.
+
+    Several ranges are answered with the whole, too (RFC 9110, 14.2 allows it). Raises `ValueError` when nothing of the
+    range lies within `size` bytes.
+    """
+    form = _RANGE.fullmatch(header.strip())
+    if form is None or not (form[1] or form[2]):
+        return None
+    if not form[1]:
+        length = min(int(form[2]), size)
+        start = size - length
+    else:
+        start = int(form[1])
+        if form[2] and int(form[2]) < start:
+            return None
+        length = min(int(form[2]) + 1 if form[2] else size, size) - start
+    if length <= 0:
+        raise ValueError(f"nothing of {header!r} lies within {size} bytes")
+    return start, length
+
+
+async def send_extent(
+    request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor
+) -> web.StreamResponse:
+    """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent."""
+    etag = headers["ETag"]
+    if etag_matches(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=304, headers=headers)
+    status, start, length = 200, 0, extent.size
+    response = web.StreamResponse(headers={**headers, "Accept-Ranges": "bytes"})
+    wanted = request.headers.get("Range")
+    if wanted and request.headers.get("If-Range", etag) == etag:
+        try:
+            selected = select_range(wanted, extent.size)
+        except ValueError:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{extent.size}"})
+        if selected:
+            status, (start, length) = 206, selected
+            response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{extent.size}"
+    response.set_status(status)
+    response.content_length = length
+    await response.prepare(request)
+    if request.method != "HEAD" and length:
+        try:
+            await _send(request, response, extent, (start, length), executor)
+        except OSError as error:  # a time-out is one, too
+            # The status is out; all that can be said now is said by breaking the connection.
+            if not isinstance(error, ConnectionError):
+                _log.warning(
+                    "sending sha256:%s to %s broke off: %s", extent.sha256, request.remote, error or "timed out"
+                )
+            if request.transport is not None:
+                request.transport.abort()
+    return response
+
+
+async def _send(
+    request: web.Request,
+    response: web.StreamResponse,
+    extent: OpenExtent,
+    selected: tuple[int, int],
+    executor: Executor,
+) -> None:
+    descriptor, (start, length) = extent.file.fileno(), selected
+    secure = request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
+    loop = asyncio.get_running_loop()
+    if secure and request.transport is not None:
+        # asyncio would take half a megabyte from us for every client that does not read
+        request.transport.set_write_buffer_limits(high=_TLS_PIECE)
+    async with aclosing(warm_slices(descriptor, extent.offset + start, length, _SLICE, executor)) as slices:
+        async for offset, count in slices:
+            if request.transport is None:
+                raise ConnectionResetError("the client went away")
+            async with asyncio.timeout(IDLE):
+                if secure:
+                    await _write(response, descriptor, offset, count)
+                elif await loop.sendfile(request.transport, extent.file, offset, count, fallback=False) != count:
+                    raise OSError(f"the file ends before byte {offset + count}")
+
+
+async def _write(response: web.StreamResponse, descriptor: int, offset: int, count: int) -> None:
+    for at in range(offset, offset + count, _TLS_PIECE):
+        piece = os.pread(descriptor, min(_TLS_PIECE, offset + count - at), at)
+        if len(piece) < min(_TLS_PIECE, offset + count - at):
+            raise OSError(f"the file ends before byte {offset + count}")
+        await response.write(piece)

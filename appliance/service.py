@@ -1,0 +1,95 @@
+"""The daemon as a systemd service: a unit that may read and write the store and nothing else."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.errors import ServiceFailed
+
+UNIT = "crate-appliance.service"
+UNIT_PATH = Path("/etc/systemd/system") / UNIT
+
+# systemd.exec(5), "SANDBOXING"; `systemd-analyze security` grades the result.
+_UNIT = """\
+[Unit]
+Description=BuzzCrate registry and package mirrors
+Documentation=man:systemd.exec(5)
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=2
+TimeoutStopSec=30
+{owner}LimitNOFILE=65536
+UMask=0077
+
+ReadWritePaths={root}
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectProc=invisible
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+RemoveIPC=yes
+KeyringMode=private
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def unit(root: Path, options: Sequence[str], *, user: str = "", low_ports: bool = False) -> str:
+    """The unit's text; `options` are those of `serve`, `user` an existing account that owns the store."""
+    program = shutil.which("crate-appliance") or str(Path(sys.argv[0]).absolute())
+    command = [program, "--root", str(root.absolute()), "serve", *options]
+    return _UNIT.format(
+        command=" ".join(shlex.quote(word).replace("%", "%%").replace("$", "$$") for word in command),
+        owner=f"User={user}\n" if user else "",
+        root=shlex.quote(str(root.absolute())).replace("%", "%%"),
+        capabilities="CAP_NET_BIND_SERVICE" if low_ports else "",
+    )
+
+
+def install(text: str) -> None:
+    """Writes the unit and starts it, now and at every boot. Raises `ServiceFailed`."""
+    hint = "run it as root, or with --print to see the unit"
+    try:
+        beside = UNIT_PATH.with_suffix(".part")
+        beside.write_text(text)
+        beside.rename(UNIT_PATH)
+    except OSError as error:
+        raise ServiceFailed(f"cannot write {UNIT_PATH}: {error.strerror}", hint=hint) from error
+    for words in (["daemon-reload"], ["enable", UNIT], ["restart", UNIT]):
+        try:
+            done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise ServiceFailed("there is no systemctl here", hint="run crate-appliance serve instead") from error
+        if done.returncode:
+            raise ServiceFailed(f"systemctl {' '.join(words)}: {done.stderr.strip()}", hint="journalctl -u " + UNIT)

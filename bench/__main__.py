@@ -1,0 +1,59 @@
+"""`make bench`: measures, prints a table and writes bench/results.json.
+
+    python -m bench [--quick] [--out FILE] [GROUP …]
+
+A group is one of building, importing, serving, starting; without any, all of them run. Ours and the peer's runs take
+turns, the figures are medians, a ratio of more than 1 is in our favour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench import building, importing, serving, starting, workload
+from bench.measure import Row
+
+GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
+    "building": building.rows,
+    "importing": importing.rows,
+    "serving": serving.rows,
+    "starting": starting.rows,
+}
+RESULTS = Path(__file__).with_name("results.json")
+_LINE = "{:<46} {:>10} {:>10} {:>6}  {:>6} {:>5}  {}"
+
+
+def line(row: Row) -> str:
+    met = "" if row.ratio >= row.goal else "  MISSED"
+    figures = [f"{row.ours:,.4g}", f"{row.peer:,.4g}", row.unit, f"{row.ratio:.2f}", f"{row.goal:.2f}"]
+    return _LINE.format(row.name, *figures, row.peer_name) + met
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Speed and memory beside our peers.")
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"one of {', '.join(GROUPS)}; all when none is named"
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one run each: proves that the bench runs")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go as JSON")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"there is no group {', '.join(sorted(unknown))}")
+    scale = workload.QUICK if options.quick else workload.FULL
+    print(_LINE.format("", "ours", "peer", "", "ratio", "goal", "beside"))
+    rows: list[Row] = []
+    for name in options.groups or GROUPS:
+        with workload.workshop() as folder:
+            for row in GROUPS[name](folder, scale):
+                rows.append(row)
+                print(line(row), flush=True)
+    options.out.write_text(json.dumps([row.to_json() for row in rows], indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The lock, `bundle.lock`: everything that a crate will hold, pinned, so that one lock is one archive.
+
+JSON with sorted keys, laid out for a diff: what nests no deeper than a list stands on one line, so that a file, a
+request or an image's root that changes is one changed line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from archive import documents
+from archive.catalogue import Item
+from archive.digests import Digest
+from archive.errors import InvalidValue
+from archive.limits import LIMITS
+from archive.names import check_file_name
+from archive.platforms import Platform
+from archive.release import time_text
+from bundler.errors import LockInvalid
+
+VERSION = 1
+_HINT = "crate-bundle lock writes it anew"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Request:
+    """One thing that the recipe asks for, and the items it came to.
+
+    `fingerprint` changes when what is asked changes, so that an update of something else can leave it alone. `items`
+    are catalogue keys joined by spaces.
+    """
+
+    section: str
+    name: str
+    fingerprint: str
+    items: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "section": self.section,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "items": list(self.items),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What `build` packs. `recipe` is the sha256 of the recipe that it belongs to; times are UTC, whole seconds."""
+
+    name: str
+    channel: str
+    serial: int
+    created: datetime
+    expires: datetime | None
+    writer: str
+    recipe: str
+    platforms: tuple[Platform, ...]
+    requests: tuple[Request, ...]
+    items: tuple[Item, ...]
+
+    def to_bytes(self) -> bytes:
+        value = {
+            "lock": VERSION,
+            "name": self.name,
+            "channel": self.channel,
+            "serial": self.serial,
+            "created": time_text(self.created),
+            "expires": time_text(self.expires) if self.expires else None,
+            "writer": self.writer,
+            "recipe": self.recipe,
+            "platforms": [str(platform) for platform in self.platforms],
+            "requests": [request.to_json() for request in sorted(self.requests)],
+            "items": [item.to_json() for item in sorted(self.items, key=lambda item: item.key)],
+        }
+        return ("".join(_laid_out(value, "")) + "\n").encode()
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Self:
+        """Raises `LockInvalid`."""
+        try:
+            value = documents.parse(data, where)
+            if value["lock"] != VERSION:
+                raise LockInvalid(f"{where} is of version {value['lock']}", hint=_HINT)
+            return cls(
+                name=value["name"],
+                channel=value["channel"],
+                serial=value["serial"],
+                created=_time(value["created"]),
+                expires=_time(value["expires"]) if value["expires"] else None,
+                writer=value["writer"],
+                recipe=value["recipe"],
+                platforms=tuple(Platform.parse(text) for text in value["platforms"]),
+                requests=tuple(
+                    Request(it["section"], it["name"], it["fingerprint"], tuple(it["items"]))
+                    for it in value["requests"]
+                ),
+                items=tuple(_checked(Item.from_json(item)) for item in value["items"]),
+            )
+        except InvalidValue as error:
+            raise LockInvalid(f"{where} cannot be read: {error.what}", hint=_HINT) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LockInvalid(f"{where} is no lock: {error}", hint=_HINT) from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """The lock at `path`, or None when there is none. Raises `LockInvalid`."""
+        try:
+            return cls.parse(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+
+    def same_content(self, other: Lock) -> bool:
+        """Whether a crate of `other` would hold the same, whatever its serial, time and writer."""
+        return (self.recipe, self.items, self.requests) == (other.recipe, other.items, other.requests)
+
+
+def path_for(recipe: Path) -> Path:
+    """`bundle.lock` beside `bundle.toml`."""
+    return recipe.with_suffix(".lock")
+
+
+def item_key(item: Item) -> str:
+    return " ".join(item.key)
+
+
+def sizes(items: Iterable[Item]) -> dict[str, int]:
+    """Every blob of `items` once: sha256 to size in bytes."""
+    return {file.sha256: file.size for item in items for file in item.files}
+
+
+def _checked(item: Item) -> Item:
+    """A lock comes from a repository and may have been edited: digests become paths, so they must be digests."""
+    for file in item.files:
+        Digest.parse(f"sha256:{file.sha256}")
+        for alias in file.aliases:
+            Digest.parse(alias)
+        if file.path:
+            check_file_name(file.path)
+        if type(file.size) is not int or not 0 <= file.size <= LIMITS.blob:
+            raise InvalidValue(f"{file.size!r} is not the size of a blob")
+    return item
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def _laid_out(value: Any, indent: str) -> Iterator[str]:
+    """One line for what nests no deeper than a list, else a line a member."""
+    if _flat(value):
+        yield json.dumps(value, sort_keys=True, ensure_ascii=False)
+        return
+    inner = indent + " "
+    if isinstance(value, Mapping):
+        members = [(f"{json.dumps(key)}: ", value[key]) for key in sorted(value)]
+        begin, end = "{", "}"
+    else:
+        members = [("", member) for member in value]
+        begin, end = "[", "]"
+    yield begin
+    for number, (label, member) in enumerate(members):
+        yield ("," if number else "") + f"\n{inner}{label}"
+        yield from _laid_out(member, inner)
+    yield f"\n{indent}{end}"
+
+
+def _flat(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(not isinstance(member, Mapping) and _flat(member) for member in value.values())
+    if isinstance(value, list):
+        return not any(isinstance(member, Mapping | list) for member in value)
+    return True

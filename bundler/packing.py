@@ -1,0 +1,251 @@
+"""From a lock to an archive: what it names is fetched or found on this machine, put in order, written and signed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from archive import catalogue, documents
+from archive.catalogue import File, Item
+from archive.digests import Digest
+from archive.errors import BlobChanged, Problem
+from archive.progress import Progress
+from archive.references import Reference
+from archive.signing import Signer
+from archive.writer import BlobSource, Draft, Written, write_crate
+from bundler import lockfile, locking, oci
+from bundler.cache import Cache, default_root
+from bundler.connection import Connection, connect
+from bundler.errors import LockMissing, LockStale, SourceChanged
+from bundler.fetch import FetchReport, RegistryBlob, RegistryManifest, Source, Url, Wanted, fetch_all
+from bundler.local_images import LocalImages
+from bundler.lockfile import Lock
+from bundler.recipe import Recipe
+from bundler.resolve import images
+from mirror import origins
+
+_DOCKER = "docker://"
+_REF_NAME = "org.opencontainers.image.ref.name"
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A crate that was written, from `lock`; `locked_now` says that the lock is new as well."""
+
+    written: Written
+    lock: Lock
+    locked_now: bool
+    fetched: FetchReport
+
+
+def build(
+    recipe: Recipe, out: Path, signers: Sequence[Signer], progress: Progress, *, part_size: int | None, locked: bool
+) -> Built:
+    """Writes `<name>-<serial>.crate` into the folder `out`. With `locked` nothing is resolved.
+
+    Raises `LockMissing`, `LockStale`, `SourceChanged`, and what resolving, fetching, writing and signing raise.
+    Interrupted anywhere, the next call goes on: the lock stays, and the cache keeps what has come.
+    """
+    lock = usable_lock(recipe, locked=locked)
+    out.mkdir(parents=True, exist_ok=True)
+    with Cache(default_root()).in_use():
+        gathered = asyncio.run(_gather(recipe, lock, progress))
+        try:
+            written = write_crate(
+                _draft(gathered.lock, recipe),
+                gathered.blobs,
+                oci_index(gathered.lock.items),
+                signers,
+                out / f"{gathered.lock.name}-{gathered.lock.serial}.crate",
+                part_size=part_size,
+                progress=progress,
+            )
+        except BlobChanged as problem:
+            raise _evicted(problem, gathered.blobs) from problem
+    return Built(written, gathered.lock, lock is None, gathered.fetched)
+
+
+def usable_lock(recipe: Recipe, *, locked: bool) -> Lock | None:
+    """The lock beside the recipe, or None when there is none and one may be made.
+
+    Raises `LockStale` for the lock of another recipe, `LockMissing` when `locked` asks for one that is not there.
+    """
+    path = lockfile.path_for(recipe.path)
+    lock = Lock.load(path)
+    if lock is None and locked:
+        raise LockMissing(
+            f"{path} is not there, and --locked resolves nothing", hint=f"crate-bundle lock {recipe.path}"
+        )
+    if lock is not None and lock.recipe != recipe.sha256:
+        raise LockStale(
+            f"{recipe.path} has changed since {path} was written",
+            hint=f"crate-bundle lock {recipe.path} resolves everything anew; with --update NAME it resolves NAME and "
+            "what is new, and leaves the rest as it is",
+        )
+    return lock
+
+
+def oci_index(items: Iterable[Item]) -> bytes:
+    """index.json: every image by its full reference, as skopeo and containerd look for it."""
+    manifests = []
+    for item in items:
+        if item.kind != images.KIND:
+            continue
+        root = dict(item.publish["root"])
+        for file in item.files:
+            if root["digest"] in file.aliases:  # a crate names its blobs by sha256
+                root["digest"] = f"sha256:{file.sha256}"
+        name = images.title(item)
+        manifests.append({**root, "annotations": {_REF_NAME: name, _CONTAINERD_NAME: name}})
+    return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
+
+
+def _evicted(problem: BlobChanged, blobs: Iterable[BlobSource]) -> Problem:
+    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again."""
+    cache = Cache(default_root())
+    for blob in blobs:
+        if blob.digest in problem.what and blob.path == cache.path(blob.digest):
+            blob.path.unlink(missing_ok=True)
+            return SourceChanged(
+                f"the cache held a damaged copy of sha256:{blob.digest}, which is removed now",
+                hint="run the same command again: it is fetched anew",
+            )
+    return problem
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    lock: Lock
+    blobs: list[BlobSource]
+    fetched: FetchReport
+
+
+async def _gather(recipe: Recipe, lock: Lock | None, progress: Progress) -> _Gathered:
+    """A lock, made and written when there is none, and all of its blobs on this machine."""
+    async with connect(recipe, progress) as connection:
+        if lock is None:
+            lock = (await locking.make(recipe, connection, None, now=locking.now())).lock
+            locking.write(lock, recipe)
+        local = _Local(recipe.base, connection.cache)
+        for item in lock.items:
+            local.add(item)
+        fetched = await fetch_all(_wanted(lock, recipe, local), connection.registry, connection.cache, progress)
+        _remake(lock, local, connection)
+        return _Gathered(lock, _ordered(lock, local, connection.cache, fetched), fetched)
+
+
+class _Local:
+    """Blobs that lie on this machine already, outside the cache: packed from where they are, not copied first."""
+
+    def __init__(self, base: Path, cache: Cache) -> None:
+        self._base = base
+        self._cache = cache
+        self._opened: dict[Path, LocalImages] = {}
+        self.blobs: dict[str, BlobSource] = {}
+
+    def add(self, item: Item) -> None:
+        """Finds the blobs of an item that came from this machine. Raises `SourceChanged` when they are not there."""
+        if not item.origin.startswith(origins.LOCAL):
+            return
+        path = origins.local_path(item.origin, self._base)
+        for file in item.files:
+            if not file.origin and not self._cache.has(file.sha256, file.size):
+                self._find(item, file, path)
+
+    def body(self, sha256: str) -> bytes:
+        """A document, from wherever it is."""
+        source = self.blobs.get(sha256)
+        if source is None or source.path is None:
+            return self._cache.path(sha256).read_bytes()
+        with source.path.open("rb") as file:
+            file.seek(source.offset)
+            return file.read(source.size)
+
+    def _find(self, item: Item, file: File, path: Path) -> None:
+        if item.kind != images.KIND:
+            if not path.is_file() or self._cache.adopt(path).sha256 != file.sha256:
+                raise _changed(item, path)
+            return
+        if path not in self._opened:
+            self._opened[path] = LocalImages.open(path)
+        held = self._opened[path]
+        for digest in (Digest.sha256(file.sha256), *map(Digest.parse, file.aliases)):
+            if digest in held.made:
+                self._cache.put(held.made[digest])
+                return
+            if digest in held.blobs and held.blobs[digest].size == file.size:
+                extent = held.blobs[digest]
+                self.blobs[file.sha256] = BlobSource(file.sha256, file.size, extent.path, extent.offset)
+                return
+        raise _changed(item, path)
+
+
+def _changed(item: Item, path: Path) -> SourceChanged:
+    name = images.title(item)
+    return SourceChanged(f"{path} is not what was locked as {name}", hint=f"crate-bundle lock --update {name}")
+
+
+def _wanted(lock: Lock, recipe: Recipe, local: _Local) -> Iterator[Wanted]:
+    """Every blob that comes over the network. URLs get their queries back from the recipe; the lock has none."""
+    urls = recipe.urls()
+    for item in lock.items:
+        if item.origin.startswith(origins.LOCAL):
+            continue
+        for file in item.files:
+            if file.origin != images.MADE and file.sha256 not in local.blobs:
+                yield Wanted(file.sha256, file.size, _sources(item, file, urls), images.title(item))
+
+
+def _sources(item: Item, file: File, urls: dict[str, list[str]]) -> tuple[Source, ...]:
+    origin = file.origin or item.origin
+    if not origin.startswith(_DOCKER):
+        return tuple(Url(url) for url in urls.get(origin, [origin]))
+    digest = Digest.parse(file.aliases[0]) if file.aliases else Digest.sha256(file.sha256)
+    reference = Reference.parse(origin.removeprefix(_DOCKER)).at(digest)
+    if file.media_type in oci.INDEX_TYPES | oci.MANIFEST_TYPES:
+        return (RegistryManifest(reference),)
+    return (RegistryBlob(reference),)
+
+
+def _remake(lock: Lock, local: _Local, connection: Connection) -> None:
+    """Indexes for fewer platforms are not fetched; they are made again from the originals that were."""
+    for item in lock.items:
+        if any(file.origin == images.MADE for file in item.files):
+            bodies = {
+                file.sha256: local.body(file.sha256)
+                for file in item.files
+                if file.media_type in oci.INDEX_TYPES and file.origin != images.MADE
+            }
+            for made in images.remake(item, bodies):
+                connection.cache.put(made)
+
+
+def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> list[BlobSource]:
+    """Each blob once, by the first kind that uses it and then by digest."""
+    kinds: dict[str, str] = {}
+    for item in lock.items:  # sorted by kind first
+        for file in item.files:
+            kinds.setdefault(file.sha256, item.kind)
+    sizes = lockfile.sizes(lock.items)
+    return [
+        local.blobs.get(sha256)
+        or BlobSource(sha256, sizes[sha256], cache.path(sha256), proven=sha256 in fetched.fetched_digests)
+        for sha256 in sorted(kinds, key=lambda sha256: (kinds[sha256], sha256))
+    ]
+
+
+def _draft(lock: Lock, recipe: Recipe) -> Draft:
+    return Draft(
+        name=lock.name,
+        channel=lock.channel,
+        serial=lock.serial,
+        created=lock.created,
+        expires=lock.expires,
+        writer=lock.writer,
+        catalogue=catalogue.write(lock.items),
+        recipe=recipe.travelling,
+        lock=lock.to_bytes(),
+    )

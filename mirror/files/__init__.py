@@ -1,0 +1,1 @@
+"""Files by name: `[[files]]` of the recipe, served below `/files/`. The smallest ecosystem, and the pattern."""

@@ -1,0 +1,56 @@
+"""The real programs that tests, demo and bench talk to, and the Debian package that brings each.
+
+A missing program is an error, not a skip: `python -m tests.support.tools` prints the packages this machine lacks,
+which is what the Makefile installs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+PACKAGES = {
+    "apt-get": "apt",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "curl": "curl",
+    "docker-registry": "docker-registry",
+    "dpkg-deb": "dpkg",
+    "podman": "podman",
+    "skopeo": "skopeo",
+    "ssh-agent": "openssh-client",
+    "ssh-add": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "tar": "tar",
+    "unshare": "util-linux",
+    "wrk": "wrk",
+}
+# Debian keeps some of them where a plain user's PATH does not look.
+_SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+class MissingToolError(Exception):
+    """A program that this machine lacks; the message names the package."""
+
+
+def find(name: str) -> Path | None:
+    found = shutil.which(name, path=_SEARCH)
+    return Path(found) if found else None
+
+
+def tool(name: str) -> str:
+    """The full path of `name`. Raises `MissingToolError` naming the Debian package that brings it."""
+    found = find(name)
+    if found is None:
+        raise MissingToolError(f"{name} is not installed; on Debian and Ubuntu: apt-get install {PACKAGES[name]}")
+    return str(found)
+
+
+def missing_packages() -> list[str]:
+    return sorted({package for name, package in PACKAGES.items() if find(name) is None})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(" ".join(missing_packages()) + "\n")
