@@ -85,12 +85,12 @@ def test_the_storage_packages_resolve_to_exactly_what_apt_picks(debian: Debian) 
 
 
 def test_ten_packages_of_main_resolve_to_exactly_what_apt_picks(debian: Debian) -> None:
-    wishes = random.Random(SEED).sample(debian.main, 10)  # noqa: S311 - the same ten in every run
+    wishes = random.Random(SEED).sample(debian.main, 10)
     assert _versions(debian.ours(wishes, recommends=False)) == debian.apts(wishes, recommends=False)
 
 
 def test_with_recommends_at_most_a_twentieth_differs_and_what_differs_installs(debian: Debian) -> None:
-    wishes = [*WISHES, *random.Random(SEED).sample(debian.main, 10)]  # noqa: S311 - the same ten in every run
+    wishes = [*WISHES, *random.Random(SEED).sample(debian.main, 10)]
     closure = debian.ours(wishes, recommends=True)
     theirs = debian.apts(wishes, recommends=True)
     differing = set(_versions(closure).items()) ^ set(theirs.items())
@@ -103,7 +103,7 @@ def test_with_recommends_at_most_a_twentieth_differs_and_what_differs_installs(d
 @pytest.mark.timeout(3000)
 def test_two_hundred_packages_of_main_resolve_to_exactly_what_apt_picks(debian: Debian) -> None:
     wrong = []
-    for wish in random.Random(SEED).sample(debian.main, 200):  # noqa: S311 - the same in every run
+    for wish in random.Random(SEED).sample(debian.main, 200):
         theirs = debian.apts([wish], recommends=False)
         if theirs and _versions(debian.ours([wish], recommends=False)) != theirs:
             wrong.append(wish)
