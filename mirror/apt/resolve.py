@@ -136,7 +136,10 @@ async def _local_debs(section: AptSection, context: ResolveContext) -> tuple[lis
         if not paths:
             raise BadSection(f"apt {section.name!r}: no file matches {pattern!r}", hint=f"looked in {context.base}")
         for path in paths:
-            adopted = await context.transport.adopt(path)
+            try:
+                adopted = await context.transport.adopt(path)
+            except OSError as error:
+                raise BadSection(f"apt {section.name!r}: cannot read {path}: {error.strerror}") from error
             package = await asyncio.to_thread(read_package, path, adopted.sha256, adopted.size, LOCAL)
             packages.append(package)
             files[adopted.sha256] = (
