@@ -27,7 +27,10 @@ class Fetched:
 
 
 class Transport(Protocol):
-    """What `resolve` may ask of the connected side. URLs are upstream's own; the upstream table is applied inside."""
+    """What `resolve` may ask of the connected side. URLs are upstream's own; the upstream table is applied inside.
+
+    `oci://host/v2/…` is an address of a registry's API: as `https:`, with the registry's own authentication.
+    """
 
     async def read(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Document:
         """The document at `url`, of at most `limit` bytes. Raises `Problem`."""

@@ -53,6 +53,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Without this machine's own pip and uv settings, which name other places to install from."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     environment |= {"UV_CACHE_DIR": str(cwd / "uv-cache"), "UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull}
+    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 
@@ -140,6 +141,24 @@ def test_a_flipped_byte_in_a_wheel_is_refused_by_pip(built: Built, tmp_path: Pat
         done = run(*PIP, "install", "--no-compile", *index, "--target", "t", "idna", cwd=tmp_path)
     assert done.returncode != 0
     assert "HASHES" in done.stderr.upper()
+
+
+def test_pip_builds_a_source_distribution_with_what_the_crate_brings(tmp_path: Path) -> None:
+    """Docopt has no wheel, and no word on what builds it: setuptools must come along all the same."""
+
+    async def resolved() -> Resolution:
+        async with context(tmp_path / "blobs", tmp_path, AMD64) as given:
+            return await resolve(PypiSection(requirements=("docopt==0.6.2",), python=(HERE,), sdists=True), given)
+
+    resolution, blobs = asyncio.run(resolved()), Blobs(tmp_path / "blobs")
+    assert resolution.why["setuptools"][0].startswith("building docopt 0.6.2")
+    with crate(publish(resolution.items, blobs), blobs) as served:
+        done = run(
+            *PIP, "install", "--index-url", f"{served.url}/pypi/simple/", "--target", "t", "docopt", cwd=tmp_path
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert served.missed == []
+    assert (tmp_path / "t" / "docopt.py").is_file()
 
 
 def test_what_was_asked_is_told_with_its_cost(built: Built) -> None:
