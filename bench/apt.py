@@ -96,11 +96,11 @@ def _item(package: Package) -> Item:
     )
 
 
-def _small(index: PackagesIndex, count: int) -> list[Package]:
-    """So many small packages from all over the archive."""
+def _spread(index: PackagesIndex, count: int) -> list[Package]:
+    """So many packages of at most a megabyte from all over the archive."""
     names = index.names()
-    found = (index.named(name)[0] for name in names[:: max(1, len(names) // (count * 4))])
-    return sorted(found, key=lambda package: package.size)[:count]
+    found = (index.named(name)[0] for name in names[:: len(names) // (count * 2)])
+    return [package for package in found if package.size <= 10**6][:count]
 
 
 async def _fetch(folder: Path, packages: list[Package]) -> list[Path]:
@@ -120,7 +120,7 @@ async def _fetch(folder: Path, packages: list[Package]) -> list[Path]:
 
 
 def _publishing(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Row]:
-    packages = _small(index, scale.debs)
+    packages = _spread(index, scale.debs)
     debs = asyncio.run(_fetch(folder, packages))
     file, tree = folder / "catalogue", folder / "tree"
     file.write_bytes(catalogue.write(_item(package) for package in packages))
@@ -142,15 +142,15 @@ def _publishing(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Ro
         config = home / "aptly.conf"
         config.write_text(json.dumps({"rootDir": str(home), "gpgDisableSign": True, "skipContentsPublishing": True}))
         command = [tool("aptly"), f"-config={config}"]
-        for words in (["repo", "create", "bench"], ["repo", "add", "bench", str(folder / "debs")]):
-            subprocess.run([*command, *words], check=True, capture_output=True)
+        subprocess.run([*command, "repo", "create", "bench"], check=True, capture_output=True)
         options = ["-skip-contents", "-skip-signing", "-distribution=bookworm", "-architectures=amd64"]
-        return [run([*command, "publish", "repo", *options, "bench"]).wall]
+        steps = (["repo", "add", "bench", folder / "debs"], ["publish", "repo", *options, "bench"])
+        return [sum(run([*command, *words]).wall for words in steps)]
 
     (wall,), (slow,), (other,) = medians(scale.runs, ours, reprepro, aptly)
     name = f"apt: publish {scale.debs} packages"
     yield less_is_better(name, wall, slow, peer_name="reprepro includedeb", unit="s")
-    yield less_is_better(name, wall, other, peer_name="aptly publish -skip-contents", unit="s")
+    yield less_is_better(name, wall, other, peer_name="aptly repo add, publish -skip-contents", unit="s")
 
 
 def _publishing_much(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Row]:
