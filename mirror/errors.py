@@ -71,7 +71,11 @@ class ToolFailed(MirrorProblem):
 
 
 class PublicationClash(MirrorProblem):
-    pass
+    """`between` are the sha256 of the two contents, by which the crate finds who brought them."""
+
+    def __init__(self, what: str, *, hint: str = "", between: tuple[str, str] = ("", "")) -> None:
+        super().__init__(what, hint=hint)
+        self.between = between
 
 
 class UntrustedUpstream(MirrorProblem):

@@ -54,6 +54,7 @@ def _charts(items: Iterable[Item]) -> dict[str, dict[Version, Item]]:
             raise PublicationClash(
                 f"two different charts are called {item.name} {item.version}: of {known.origin} and of {item.origin}",
                 hint="leave one out, or give the local one a version of its own",
+                between=(known.files[0].sha256, item.files[0].sha256),
             )
     return {
         name: dict(sorted(((parse_version(text), item) for text, item in versions.items()), key=_order, reverse=True))

@@ -58,6 +58,7 @@ def _packages(items: Iterable[Item]) -> dict[str, dict[Version, Item]]:
             raise PublicationClash(
                 f"two active crates hold different tarballs of the npm package {item.name} {item.version}",
                 hint="deactivate one of them, or give the local build a version of its own",
+                between=(known.files[0].sha256, item.files[0].sha256),
             )
     return {name: dict(sorted(versions.items())) for name, versions in sorted(found.items())}
 

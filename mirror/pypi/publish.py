@@ -109,6 +109,7 @@ def _projects(items: Iterable[Item]) -> dict[str, Sequence[Release]]:
                 raise PublicationClash(
                     f"two active crates hold different files named {file.path}",
                     hint="deactivate one of them, or give the local build a version of its own",
+                    between=(known.file.sha256, file.sha256),
                 )
     return {
         name: sorted(found.values(), key=lambda release: (release.version, release.file.path))
