@@ -45,7 +45,7 @@ class Items:
                 "component": package.origin.component or "main",
                 "architecture": architecture,
                 "source": source,
-                "automatic": section.base is not None and section.base != "essential",
+                "automatic": section.automatic,
                 "stanza": package.text,
             },
         )

@@ -52,13 +52,18 @@ def publish(items: Iterable[Item], context: PublishContext) -> Iterator[Publishe
                 f"apt {about['repository']}/{about['suite']}: two different files are {item.name} {item.version} "
                 f"for {about['architecture']}: {known[0][:12]} and {file.sha256[:12]}",
                 hint="they come from two crates, or from two sections of one; keep one of them",
+                between=(known[0], file.sha256),
             )
         index[item.name, item.version] = (file.sha256, _rewritten(about["stanza"], file.path, about["repository"]))
         if file.path not in pool:
             pool[file.path] = file.sha256
             yield Published(f"apt/{file.path}", _DEB, sha256=file.sha256, size=file.size)
         elif pool[file.path] != file.sha256:
-            raise PublicationClash(f"apt: two different files want to be {file.path}", hint="keep one of them")
+            raise PublicationClash(
+                f"apt: two different files want to be {file.path}",
+                hint="keep one of them",
+                between=(pool[file.path], file.sha256),
+            )
     for name in sorted(repositories):
         yield from _repository(name, repositories[name], context)
 

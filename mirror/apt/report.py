@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mirror.apt.closure import Closure
+from mirror.apt.section import AptSection
 from mirror.ecosystem import Asked
 
 
@@ -38,8 +39,14 @@ def chains(closures: Iterable[Closure]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def notes(closures: Sequence[Closure], *, replayed: bool) -> tuple[str, ...]:
+def notes(section: AptSection, closures: Sequence[Closure], *, replayed: bool) -> tuple[str, ...]:
+    """What a user may want to know and need not do anything about."""
     lines = []
+    if not section.automatic:
+        lines.append(
+            "what the nodes have is not known: they install from this repository, but upgrade from it only on demand "
+            "(`apt-get install -t`); give their dpkg status file as `base` to change that"
+        )
     for closure in closures:
         architecture = closure.universe.architecture
         for wish, packages in closure.recommended.items():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, StringConstraints, model_validator
 
-from mirror.section import Section, UrlText
+from mirror.apt.wishes import Line
+from mirror.section import Section, UrlText, parsed, refusal
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+LineText = Annotated[Line, parsed(Line.parse)]
 
 
 def _kebab(name: str) -> str:
@@ -39,7 +43,7 @@ class AptSection(Section):
     architectures: tuple[Word, ...] = ()
     """Debian's names. Those of the recipe's platforms unless said otherwise."""
 
-    packages: tuple[Word, ...] = ()
+    packages: tuple[LineText, ...] = ()
     """As apt takes them: `chrony`, `chrony=4.3-2`, `chrony/bookworm-backports`, `chrony:arm64`, `a | b (>= 2)`."""
 
     recommends: bool = False
@@ -66,3 +70,16 @@ class AptSection(Section):
 
     publish_suite: Name | None = None
     """The suite that nodes will name. The codename of the first suite unless said otherwise."""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.packages and not self.debs:
+            raise refusal(f"apt {self.name!r} asks for nothing", "name `packages`, or local files in `debs`")
+        if self.url is not None and not self.suites:
+            raise refusal(f"apt {self.name!r}: a `url` needs `suites`", 'for example suites = ["bookworm"]')
+        return self
+
+    @property
+    def automatic(self) -> bool:
+        """Whether nodes may upgrade from the repository: only what they have tells what an upgrade takes along."""
+        return self.base is not None and self.base != "essential"

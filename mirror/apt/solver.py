@@ -8,7 +8,7 @@ backjumping, Prosser 1993). Every package carries a bit set of the choices it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mirror.apt.packages import Package
@@ -301,6 +301,7 @@ class Solver:
         """What an upgrade of something the nodes have left open: their dependencies on it, and its siblings."""
         if not self.universe.base.packages:
             return
+        tried: set[str] = set()
         while True:
             goals: _Goals = None
             for package, group in self._broken():
@@ -309,15 +310,13 @@ class Solver:
                 if not self.universe.options(group) and better is not None and better is not package:
                     group = (Relation(package.name, "", "=", better.version),)  # noqa: PLW2901 - the way out instead
                 goals = (_Goal(group, cause, self._state.because.get(package.name, 0)), goals)
-            for sibling, owner in self._siblings():
+            for sibling, owner in self._siblings(tried):
+                tried.add(sibling.name)
                 wanted = Relation(sibling.name, "", "=", sibling.version)
                 goals = (_Goal((wanted,), Cause(owner.name, SIBLING), 0, soft=True), goals)
             if goals is None:
                 return
-            before = len(self._state.trail)
             self._run(goals)
-            if len(self._state.trail) == before:
-                return
 
     def _broken(self) -> Iterator[tuple[Package, Group]]:
         replaced = {name for name, before in self._state.trail if before is not None}
@@ -327,12 +326,13 @@ class Solver:
                     if self._held_by(group) is None:
                         yield package, group
 
-    def _siblings(self) -> Iterator[tuple[Package, Package]]:
+    def _siblings(self, tried: Container[str]) -> Iterator[tuple[Package, Package]]:
         """Newer versions of what the nodes have, built from the source of something chosen."""
         sources = {self._state.present[name].source: self._state.present[name] for name, _ in self._state.trail}
         for have in self.universe.base.packages.values():
             better = self.universe.candidate(have.name)
-            if better is not None and self._state.present[have.name] is not better and better.source in sources:
+            left = better is not None and self._state.present[have.name] is not better and have.name not in tried
+            if better is not None and left and better.source in sources:
                 yield better, sources[better.source]
 
     def _missing(self, goal: _Goal) -> str:

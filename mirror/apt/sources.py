@@ -25,7 +25,8 @@ class Source:
     """One suite of one archive. A flat one has a suite that ends in "/" and no components.
 
     `keyrings` are files, `keys` armored blocks, `fingerprints` narrow both; without any of them, whatever this
-    machine's apt trusts everywhere.
+    machine's apt trusts everywhere. `architectures` are those it may be asked for, if not any; an `optional` one may
+    lack some of them.
     """
 
     url: str
@@ -34,7 +35,9 @@ class Source:
     keyrings: tuple[Path, ...] = ()
     keys: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
     by_hash: bool = True
+    optional: bool = False
     check_valid_until: bool = True
 
     @property
@@ -78,6 +81,8 @@ def machine_sources(settings: Mapping[str, str]) -> list[Source]:
     for path in files:
         text = path.read_text(encoding="utf-8", errors="replace")
         found += _deb822(text, path) if path.suffix == ".sources" else _one_line(text)
+    # What lies on a disc or a disk of this machine is not upstream.
+    found = [source for source in found if source.url.startswith(("http://", "https://"))]
     if settings.get("check_valid_until", "true") == "false":
         found = [replace(source, check_valid_until=False) for source in found]
     return found
@@ -123,6 +128,8 @@ def _source(uri: str, suite: str, components: Iterable[str], options: Mapping[st
         keyrings=tuple(Path(word) for word in words if word.startswith("/")),
         keys=(_embedded(signed_by),) if _ARMOR in signed_by else (),
         fingerprints=tuple(word for word in words if _FINGERPRINT.fullmatch(word)),
+        architectures=tuple(options.get("architectures", options.get("arch", "")).replace(",", " ").split()),
+        optional=True,
         by_hash=options.get("by-hash", "yes") != "no",
         check_valid_until=options.get("check-valid-until", "yes") != "no",
     )

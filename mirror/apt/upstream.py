@@ -85,7 +85,8 @@ async def read_packages(
     suite = await read_suite(transport, source, keyring)
     for _ in range(_ATTEMPTS):
         try:
-            wanted = [(a, component) for a in architectures for component in source.components or ("",)]
+            asked = [a for a in architectures if not source.architectures or a in source.architectures]
+            wanted = [(a, component) for a in asked for component in source.components or ("",)]
             read = [_read_index(transport, suite, component, a, order) for a, component in wanted]
             indexes: dict[str, list[PackagesIndex]] = {architecture: [] for architecture in architectures}
             for (architecture, _), found in zip(wanted, await asyncio.gather(*read), strict=True):
@@ -109,7 +110,7 @@ async def _read_index(
     for name in names:
         path = release.packages_path(component, name)
         if path is None:
-            if name == architecture:
+            if name == architecture and not source.optional:
                 raise BadIndex(
                     f"{suite.url} lists no {f'{component}/' if component else ''}binary-{architecture}/Packages",
                     hint=f"it has the architectures {' '.join(release.architectures) or '(none stated)'} "

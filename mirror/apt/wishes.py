@@ -60,4 +60,8 @@ class Line:
                 return Wish(self.text, (Relation(name, "", "=", f"0~in-{self.suite}"),))
             universe.pinned[name] = found[0]
             return Wish(self.text, (Relation(name, "", "=", found[0].version),))
+        have, candidate = universe.base.packages.get(name), universe.candidate(name)
+        if len(self.group) == 1 and have is not None and candidate is not None and candidate is not have:
+            # As `apt-get install` does: what is asked for by name is brought up to date.
+            return Wish(self.text, (Relation(name, "", "=", candidate.version),))
         return Wish(self.text, self.group)

@@ -13,6 +13,7 @@ from pysequoia.packet import PacketPile
 
 from mirror.errors import BadSection, MirrorProblem, TruncatedIndex, Unsigned, WronglySigned
 from mirror.openpgp import BEGINNING, Keyring, RepositoryKey
+from tests.support.tools import tool
 
 FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 7, 11, 10, 16, 37, tzinfo=UTC)
@@ -34,10 +35,12 @@ def _verify(folder: Path, key: RepositoryKey, data: bytes, signature: bytes) -> 
     (folder / "data").write_bytes(data)
     (folder / "data.sig").write_bytes(signature)
     (folder / "key.asc").write_bytes(key.public_key())
-    subprocess.run(["gpg", "--batch", "--yes", "-o", folder / "key.gpg", "--dearmor", folder / "key.asc"], check=True)
+    subprocess.run(
+        [tool("gpg"), "--batch", "--yes", "-o", folder / "key.gpg", "--dearmor", folder / "key.asc"], check=True
+    )
     commands = (
-        ["gpgv", "--keyring", "./key.gpg", "data.sig", "data"],
-        ["sqv", "--keyring", "key.asc", "data.sig", "data"],
+        [tool("gpgv"), "--keyring", "./key.gpg", "data.sig", "data"],
+        [tool("sqv"), "--keyring", "key.asc", "data.sig", "data"],
     )
     return [subprocess.run(c, cwd=folder, capture_output=True, text=True, check=False) for c in commands]
 
@@ -61,7 +64,7 @@ def test_gpgv_accepts_what_is_signed_in_clear(tmp_path: Path, key: RepositoryKey
     _verify(tmp_path, key, b"", b"")
     (tmp_path / "InRelease").write_bytes(key.signer().clearsign(text))
     told = subprocess.run(
-        ["gpgv", "--output", "out", "--keyring", "./key.gpg", "InRelease"],
+        [tool("gpgv"), "--output", "out", "--keyring", "./key.gpg", "InRelease"],
         cwd=tmp_path,
         capture_output=True,
         check=False,

@@ -23,6 +23,7 @@ from mirror.openpgp import RepositoryKey
 from tests.mirror.apt.worlds import stanza
 from tests.mirror.loopback import NOT_FOUND, Answer, serving
 from tests.mirror.transport import context
+from tests.support.tools import tool
 
 PACK: Mapping[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -116,7 +117,7 @@ def build_deb(folder: Path, control: str, *, packing: str = "xz") -> Path:
     (tree / f"usr/share/buzzcrate-tests/{name}").write_text(version)
     path = folder / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", f"-Z{packing}", "--build", tree, path], check=True, capture_output=True
+        [tool("dpkg-deb"), "--root-owner-group", f"-Z{packing}", "--build", tree, path], check=True, capture_output=True
     )
     return path
 

@@ -18,14 +18,16 @@ from pathlib import Path
 
 from mirror.apt.sources import apt_settings, machine_sources
 from mirror.ecosystem import ORIGIN, Published
+from tests.support.tools import MissingToolError, tool
 
 PORT = 8099
 _ROOTS = Path(os.environ.get("BUZZCRATE_TEST_ROOTS") or Path.home() / ".cache/buzzcrate-test-roots")
-_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def root(suite: str) -> Path:
     """The root of a minimal node of `suite`, made when it is not there yet."""
+    if os.geteuid():
+        raise MissingToolError("nodes are made of namespaces and overlays, which takes root")
     _ROOTS.mkdir(parents=True, exist_ok=True)
     made = _ROOTS / suite
     with (_ROOTS / f"{suite}.lock").open("w") as lock:
@@ -34,10 +36,13 @@ def root(suite: str) -> Path:
             url = machine_sources(apt_settings())[0].url
             partial = _ROOTS / f"{suite}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            subprocess.run(["debootstrap", "--variant=minbase", suite, partial, url], check=True, capture_output=True)
+            subprocess.run(
+                [tool("debootstrap"), "--variant=minbase", suite, partial, url], check=True, capture_output=True
+            )
             (partial / "etc/apt/sources.list").unlink(missing_ok=True)
-            assert _FAKETIME, "faketime is not installed"
-            shutil.copy(_FAKETIME, partial / "usr/lib/libfaketime.so.1")
+            tool("faketime")
+            library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+            shutil.copy(library, partial / "usr/lib/libfaketime.so.1")
             partial.rename(made)
     return made
 
@@ -83,7 +88,7 @@ for _ in $(seq 100); do (: </dev/tcp/127.0.0.1/{PORT}) 2>/dev/null && break; sle
 chroot {merged} /bin/sh -c {shlex.quote(inside)}
 """
         return subprocess.run(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script],
+            [tool("unshare"), "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script],
             capture_output=True,
             text=True,
             timeout=280,

@@ -22,6 +22,7 @@ from mirror.ecosystem import ORIGIN, Published, RepositorySigner
 from mirror.errors import PublicationClash
 from mirror.openpgp import RepositoryKey
 from tests.mirror.apt.worlds import stanza
+from tests.support.tools import tool
 
 KEY = RepositoryKey.generate("The crate of tests")
 
@@ -155,10 +156,10 @@ def test_signatures_verify_and_a_flipped_byte_does_not(tmp_path: Path) -> None:
     for name in ("Release", "Release.gpg", "InRelease"):
         (tmp_path / name).write_bytes(found[f"apt/tests/dists/stable/{name}"].body)
     (tmp_path / "key.asc").write_bytes(found["apt/tests.asc"].body)
-    subprocess.run(["gpg", "--batch", "-o", tmp_path / "key.gpg", "--dearmor", tmp_path / "key.asc"], check=True)
+    subprocess.run([tool("gpg"), "--batch", "-o", tmp_path / "key.gpg", "--dearmor", tmp_path / "key.asc"], check=True)
     checks = {
-        "InRelease": ["gpgv", "--keyring", "./key.gpg", "InRelease"],
-        "Release": ["gpgv", "--keyring", "./key.gpg", "Release.gpg", "Release"],
+        "InRelease": [tool("gpgv"), "--keyring", "./key.gpg", "InRelease"],
+        "Release": [tool("gpgv"), "--keyring", "./key.gpg", "Release.gpg", "Release"],
     }
     for name, command in checks.items():
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

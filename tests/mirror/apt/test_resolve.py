@@ -30,9 +30,8 @@ Files = dict[str, bytes]
 
 
 def _resolve(folder: Path, there: Upstream, *packages: str, **section: object):  # type: ignore[no-untyped-def]
-    return asyncio.run(
-        resolved(folder, {"url": there.url, "suites": ["stable"], "packages": packages or ["a"], **section})
-    )
+    whole = {"url": there.url, "suites": ["stable"], "packages": packages or ["a"], **section}
+    return asyncio.run(resolved(folder, whole))
 
 
 def test_every_item_is_pinned_to_what_the_signed_index_says(tmp_path: Path) -> None:
@@ -338,9 +337,10 @@ def test_the_note_says_what_recommends_would_cost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("section", "words"),
-    [({"suites": []}, "needs `suites`"), ({"keyrings": ["none.gpg"]}, "none.gpg"),
+    [({"keyrings": ["none.gpg"]}, "none.gpg"),
      ({"debs": ["*.deb"]}, "no file matches"), ({"base": "nowhere"}, "cannot read `base`"),
      ({"architectures": ["vax"]}, "vax"),
+     ({"packages": ["a:arm64"]}, "an architecture that is not asked for"),
      ({"url": None, "suites": ["no-such-suite"], "keyrings": []}, "no-such-suite")],
     ids=str,
 )  # fmt: skip
@@ -350,8 +350,12 @@ def test_sections_that_cannot_be(tmp_path: Path, section: dict[str, object], wor
 
 
 @pytest.mark.parametrize(
-    "section", [{}, {"name": "A"}, {"name": "../x"}, {"name": "a", "recomends": True}, {"name": "a", "url": "ftp://x"}]
-)
-def test_sections_that_are_misspelt(section: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    ("section", "words"),
+    [({}, "name"), ({"name": "A"}, "name"), ({"name": "../x"}, "name"), ({"name": "a", "recomends": True}, "recomends"),
+     ({"name": "a", "packages": ["b"], "url": "ftp://x"}, "url"), ({"name": "a"}, "asks for nothing"),
+     ({"name": "a", "packages": ["b"], "url": "http://mirror.example.org"}, "needs `suites`"),
+     ({"name": "a", "packages": ["b", "c d"]}, "'c d'")],
+)  # fmt: skip
+def test_sections_that_are_misspelt(section: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
         AptSection.model_validate(section)

@@ -115,6 +115,7 @@ SOLVABLE = [
       "a 1; Depends: b | c\nb 1\nc 1", "a", "a 1", nodes="c 1"),
     W("Breaks bring what the nodes have up to date",
       "a 1; Breaks: b (<< 2)\nb 2", "a", "a 1, b 2", nodes="b 1"),
+    W("a wish that the nodes have in an older version is brought up to date", "a 2", "a", "a 2", nodes="a 1"),
     W("a library that moves takes along what was built with it",
       "a 1; Depends: lib (>= 2)\nlib 2\ntool 2; Depends: lib (= 2)", "a", "a 1, lib 2, tool 2",
       nodes="lib 1\ntool 1; Depends: lib (= 1)"),
@@ -171,6 +172,12 @@ def test_unsolvable(packages: str, wishes: str, phrases: list[str]) -> None:
 def test_what_the_nodes_have_is_never_removed() -> None:
     with pytest.raises(Unsolvable, match="the nodes have it already"):
         closed(universe(["a 1; Conflicts: b"], nodes=base(["b 1"])), "a")
+
+
+def test_what_is_broken_on_the_nodes_is_named_because_apt_would_not_go_on_either() -> None:
+    nodes = base(["b 1", "sick 1; Depends: gone"])
+    with pytest.raises(Unsolvable, match="gone: no package named gone, wanted by sick"):
+        closed(universe(["a 1; Depends: b (>= 2)", "b 2"], nodes=nodes), "a")
 
 
 def test_an_excluded_package_is_not_chosen_and_is_named_where_it_is_missed() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from archive.errors import InvalidValue
 from mirror.apt.versions import check_version, satisfies, version_key
+from tests.support.tools import tool
 
 ORDERED = [
     ["0~", "0", "00", "0-0", "0:0"],
@@ -24,7 +25,12 @@ ORDERED = [
 
 def _dpkg(a: str, b: str) -> int:
     for order, name in ((-1, "lt"), (0, "eq"), (1, "gt")):
-        if subprocess.run(["dpkg", "--compare-versions", a, name, b], capture_output=True, check=False).returncode == 0:
+        if (
+            subprocess.run(
+                [tool("dpkg"), "--compare-versions", a, name, b], capture_output=True, check=False
+            ).returncode
+            == 0
+        ):
             return order
     raise AssertionError(f"dpkg has no opinion on {a} and {b}")
 
