@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def _architectures(section: AptSection, context: ResolveContext) -> list[str]:
     found = list(dict.fromkeys(section.architectures or map(architecture_of, platforms)))
     for architecture in found:
         platform_of(architecture)
-    for line in section.packages:
+    for line in map(Line.parse, section.packages):
         if line.architecture not in {"", "all", *found}:
             raise BadSection(
                 f"apt {section.name!r}: {line.text!r} is for an architecture that is not asked for",
@@ -72,8 +71,10 @@ def _architectures(section: AptSection, context: ResolveContext) -> list[str]:
 def _close(section: AptSection, folder: Path, architecture: str, read: Read) -> Closure:
     indexes = read.indexes(architecture)
     base = _base(section, folder, Universe(architecture, indexes, excluded=section.exclude))
-    local = (package for package in read.local if package.architecture in {architecture, "all"})
-    lines: Sequence[Line] = [*section.packages, *(Line.parse(f"{one.name}={one.version}") for one in local)]
+    local = (
+        f"{package.name}={package.version}" for package in read.local if package.architecture in {architecture, "all"}
+    )
+    lines = [Line.parse(text) for text in (*section.packages, *local)]
     if not base.versions_known:
         # What is asked for is shipped, even where the nodes have some version of it.
         asked_for = {relation.name for line in lines for relation in line.group}

@@ -13,7 +13,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 
-LineText = Annotated[Line, parsed(Line.parse)]
+def _line(text: str) -> str:
+    Line.parse(text)
+    return text
+
+
+LineText = Annotated[str, parsed(_line)]
 
 
 def _kebab(name: str) -> str:
