@@ -67,7 +67,7 @@ def _known_keys(model: type[BaseModel], where: toml_lines.Path) -> set[str]:
     for step in where:
         if isinstance(step, str):
             model = next(_models(model.model_fields[step].annotation))
-    return set(model.model_fields)
+    return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -22,7 +22,7 @@ from mirror.errors import BadIndex, ToolFailed, Unsolvable
 from mirror.pypi.targets import Target
 
 _YANKED = re.compile(r'^warning: `([^=`\[]+)(?:\[[^`]*\])?==([^`]+)` is yanked(?: \(reason: "(.*)"\))?', re.MULTILINE)
-_OWN_INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+OWN_INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
 _TOLD = 2000
 """Characters of uv's own explanation that are passed on: it can fill a screen."""
 
@@ -101,9 +101,9 @@ async def index_options(indexes: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     if indexes:
         return _options(indexes[0], indexes[1:]), []
-    if any(os.environ.get(name) for name in _OWN_INDEX):
+    if any(os.environ.get(name) for name in OWN_INDEX):
         return [], []
-    settings = await _pip_settings()
+    settings = await pip_settings()
     extra = settings.get("extra-index-url", "").split()
     local = [url for url in extra if url.startswith("file:")]
     notes = [f"{url} of pip's configuration is for this machine only; name it in `indexes` to use it" for url in local]
@@ -119,7 +119,7 @@ def _written(path: Path, lines: Sequence[str]) -> str:
     return str(path)
 
 
-async def _pip_settings() -> dict[str, str]:
+async def pip_settings() -> dict[str, str]:
     """What `pip config list` says, where pip is; the environment wins over [install], and that over [global]."""
     pip = shutil.which("pip")
     if pip is None:

@@ -250,7 +250,7 @@ def test_the_transport_reads_measures_fetches_and_adopts(tmp_path: Path) -> None
         async def run() -> None:
             async with client(server.url) as pulling:
                 cache = Cache(tmp_path / "cache")
-                transport: Transport = CachedTransport(pulling.http, cache)
+                transport: Transport = CachedTransport(pulling, cache)
                 assert (await transport.read(url, limit=len(data))).body == data
                 assert await transport.size(url) == len(data)
                 server.faults["file"].append(faulty.answer(405))

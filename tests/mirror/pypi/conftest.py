@@ -1,3 +1,5 @@
+"""Fixtures of the tests over made-up indexes."""
+
 from __future__ import annotations
 
 from pathlib import Path
