@@ -2,8 +2,8 @@
 
     python -m bench [--quick] [--out FILE] [GROUP …]
 
-A group is one of apt, building, importing, serving, starting; without any, all of them run. Ours and the peer's runs
-take turns, the figures are medians, a ratio of more than 1 is in our favour.
+A group is one of apt, building, importing, serving, starting, wheels; without any, all of them run. Ours and the
+peer's runs take turns, the figures are medians, a ratio of more than 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import apt, building, importing, serving, starting, workload
+from bench import apt, building, importing, serving, starting, wheels, workload
 from bench.measure import Row
 
 GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
@@ -23,6 +23,7 @@ GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
     "importing": importing.rows,
     "serving": serving.rows,
     "starting": starting.rows,
+    "wheels": wheels.rows,
 }
 RESULTS = Path(__file__).with_name("results.json")
 _LINE = "{:<46} {:>10} {:>10} {:>6}  {:>6} {:>5}  {}"

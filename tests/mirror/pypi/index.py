@@ -38,7 +38,7 @@ class Made:
     python: str = ""
     yanked: str | bool = False
     promised: str = ""
-    renamed: str = ""
+    metadata: str = ""
 
     @property
     def sha256(self) -> str:
@@ -46,11 +46,12 @@ class Made:
 
     def to_json(self) -> dict[str, object]:
         return {
-            "filename": self.renamed or self.file,
+            "filename": self.file,
             "url": f"../../files/{self.file}",
             "hashes": {"sha256": self.promised or self.sha256},
             "size": len(self.content),
             "yanked": self.yanked,
+            "core-metadata": bool(self.metadata),
             **({"requires-python": self.python} if self.python else {}),
         }
 
@@ -81,7 +82,8 @@ def wheel(
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": record}.items():
             archive.writestr(zipfile.ZipInfo(path), text)
-    return Made(name, f"{escaped}-{version}-{tags}.whl", buffer.getvalue(), python, yanked, promised)
+    told = files[f"{info}/METADATA"]
+    return Made(name, f"{escaped}-{version}-{tags}.whl", buffer.getvalue(), python, yanked, promised, told)
 
 
 def sdist(name: str, version: str, *, build: Sequence[str] = ("builder",), requires: Iterable[str] = ()) -> Made:
@@ -118,7 +120,9 @@ def index(*made: Made, latency: float = 0.0) -> Iterator[World]:
         world.asked.append(target)
         _, section, name = target.split("/", 2)
         if section == "files":
-            return next((Answer(each.content) for each in made if each.file == name), NOT_FOUND)
+            beside = {f"{each.file}.metadata": each.metadata.encode() for each in made if each.metadata}
+            content = {each.file: each.content for each in made} | beside
+            return Answer(content[name]) if name in content else NOT_FOUND
         mine = [each for each in made if canonicalize_name(each.project) == name.rstrip("/")]
         document = {
             "meta": {"api-version": "1.1"},
