@@ -204,18 +204,19 @@ class PackagesIndex:
             rb"(?:[^\n]*[ ,|])?" + re.escape(name.encode()) + rb"(?=[ ,|(:\n])",
             re.MULTILINE,
         )
-        match = self._search(name.encode(), pattern)
+        own = self._names.get(name, len(self._data))
+        match = self._search(name.encode(), pattern, (own if isinstance(own, int) else own[0]) + NAME_LENGTH)
         return (self._start(match.start()), _FIELD_ORDER[match[1]], match.end()) if match else None
 
-    def _search(self, name: bytes, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    def _search(self, name: bytes, pattern: re.Pattern[bytes], end: int) -> re.Match[bytes] | None:
         # bytes.find is thirty times as fast as the pattern, which is then tried on the one line.
-        position = self._data.find(name)
+        position = self._data.find(name, 0, end)
         while position >= 0:
             line = self._data.rfind(b"\n", 0, position) + 1
             match = pattern.match(self._data, line)
             if match:
                 return match
-            position = self._data.find(name, position + 1)
+            position = self._data.find(name, position + 1, end)
         return None
 
     def _start(self, position: int) -> int:

@@ -97,14 +97,17 @@ _Goals = tuple["_Goal", "_Goals"] | None
 
 @dataclass(slots=True)
 class _Choice:
-    """A goal with alternatives left: where to go back to."""
+    """A goal with alternatives left: where to go back to. `reasons` say why earlier ones failed, `blame` which choices
+    had a part in that.
+    """
 
     goal: _Goal
     options: Sequence[Package]
-    next: int
-    blame: int
     rest: _Goals
     placed: int
+    next: int = 0
+    blame: int = 0
+    reasons: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -174,7 +177,7 @@ class Solver:
         for package in universe.base.packages.values():
             self._state.index(package)
         self._choices: list[_Choice] = []
-        self._failures: dict[str, None] = {}
+        self._passed_over: dict[str, dict[str, None]] = {}
         self._retreats = 0
 
     def solve(self, wishes: Sequence[Wish]) -> Solution | Gap:
@@ -204,7 +207,7 @@ class Solver:
                 if goal.expand:
                     goals = self._dependencies(held_by, goals)
                 continue
-            goals = self._try(_Choice(goal, self.universe.options(goal.group), 0, 0, goals, len(self._state.trail)))
+            goals = self._try(_Choice(goal, self.universe.options(goal.group), goals, len(self._state.trail)))
 
     def _held_by(self, group: Group) -> Package | None:
         for relation in group:
@@ -236,8 +239,9 @@ class Solver:
                     urgent = self._place(package, because, goal.cause)
                 except _Conflict as conflict:
                     choice.blame |= conflict.blame
-                    self._failures.setdefault(conflict.words)
+                    choice.reasons.setdefault(conflict.words)
                     continue
+                self._passed_over[package.name] = dict(choice.reasons)
                 if open_still:
                     self._choices.append(choice)
                 rest = choice.rest
@@ -249,21 +253,21 @@ class Solver:
             if goal.soft:
                 return choice.rest
             if not choice.options:
-                self._failures.setdefault(self._missing(goal))
-            choice = self._back(goal.because | choice.blame, goal)
+                choice.reasons.setdefault(self._missing(goal))
+            choice = self._back(goal.because | choice.blame, goal, choice.reasons)
 
-    def _back(self, blame: int, goal: _Goal) -> _Choice:
+    def _back(self, blame: int, goal: _Goal, reasons: dict[str, None]) -> _Choice:
         self._retreats += 1
         if self._retreats > _RETREATS:
-            self._failures = {f"no way found in {_RETREATS:,} attempts": None, **self._failures}
-            blame = 0
+            raise _Unsolvable(self._root(goal.cause), (f"no way found in {_RETREATS:,} attempts", *reasons))
         if not blame:
-            raise _Unsolvable(self._root(goal.cause), tuple(self._failures))
+            raise _Unsolvable(self._root(goal.cause), tuple({**self._earlier(goal.cause), **reasons}))
         level = blame.bit_length() - 1
         choice = self._choices[level]
         del self._choices[level:]
         self._state.undo(choice.placed)
         choice.blame |= blame & ~(1 << level)
+        choice.reasons.update(reasons)
         return choice
 
     def _place(self, package: Package, because: int, cause: Cause) -> list[_Goal]:
@@ -354,6 +358,14 @@ class Solver:
         if not chain or chain[-1] != cause.words:
             chain.append(cause.words)
         return f", wanted by {' <- '.join(chain)}"
+
+    def _earlier(self, cause: Cause) -> dict[str, None]:
+        """Why alternatives to what leads to `cause` were passed over."""
+        found: dict[str, None] = {}
+        while cause.owner is not None and cause.owner in self._state.causes:
+            found = {**self._passed_over.get(cause.owner, {}), **found}
+            cause = self._state.causes[cause.owner]
+        return found
 
     def _root(self, cause: Cause) -> str:
         while cause.owner is not None and cause.owner in self._state.causes:

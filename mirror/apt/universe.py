@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from mirror.apt.packages import Package, PackagesIndex
 from mirror.apt.relations import Group, Relation
@@ -130,11 +131,13 @@ class Universe:
                 package.priority,
             )
 
-        ranked = sorted(packages, key=merit)
-        if len({merit(package) for package in ranked}) < len(ranked):
-            # apt's last word between equals: the one it met last while reading.
-            ranked = sorted(ranked, key=lambda package: self._met(package.name), reverse=True)
-            ranked.sort(key=merit)
+        ranked: list[Package] = []
+        for _, group in groupby(sorted(packages, key=merit), key=merit):
+            equals = list(group)
+            if len(equals) > 1:
+                # apt's last word between equals: the one it met last while reading.
+                equals.sort(key=lambda package: self._met(package.name), reverse=True)
+            ranked += equals
         return ranked
 
     def _met(self, name: str) -> tuple[int, ...]:
