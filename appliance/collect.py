@@ -53,6 +53,7 @@ def collect(store: Store, *, keep: int = KEEP, grace: timedelta = GRACE, progres
                 [(pack,) for pack in waiting],
             )
             blobs = _forget(connection, unreached)
+            connection.execute("DELETE FROM documents WHERE digest NOT IN (SELECT digest FROM published_files)")
             loose = {row[0].hex() for row in connection.execute("SELECT digest FROM dropped WHERE pack IS NULL")}
             packs = _drop_packs(connection, waiting)
         freed = _sweep_loose(store, loose, since) + _sweep_packs(store) + _punch_packs(store, progress)
