@@ -27,7 +27,7 @@ from bundler.upstreams import Upstreams
 from mirror.apt import replay
 from mirror.apt.closure import Closure
 from mirror.apt.packages import Package, PackagesIndex
-from mirror.apt.solver import Solution
+from mirror.apt.solution import Solution
 from mirror.apt.sources import apt_settings, machine_sources, trusted_keyrings
 from mirror.apt.universe import Universe
 from mirror.apt.upstream import read_packages

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from mirror.apt.packages import Origin, Package
 from mirror.apt.relations import Relation
-from mirror.apt.solver import Gap, Solution, Solver, Wish
+from mirror.apt.solution import Gap, Solution, Wish
+from mirror.apt.solver import Solver
 from mirror.apt.universe import Base, Universe
 from mirror.errors import Unsolvable
 

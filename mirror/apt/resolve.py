@@ -18,6 +18,9 @@ from mirror.apt.universe import Base, Universe
 from mirror.apt.wishes import Line
 from mirror.ecosystem import Resolution, ResolveContext
 from mirror.errors import BadSection
+from mirror.together import together
+
+_SIDE_BY_SIDE = 4
 
 
 async def resolve(section: AptSection, context: ResolveContext) -> Resolution:
@@ -29,17 +32,16 @@ async def resolve(section: AptSection, context: ResolveContext) -> Resolution:
     architectures = _architectures(section, context)
     read = await read_all(section, context, architectures)
     with context.progress.task("resolving packages", len(architectures), unit="architectures") as task:
-        closures = []
-        for architecture in architectures:
-            task.detail(architecture)
-            closures.append(await asyncio.to_thread(_close, section, context.base, architecture, read))
-            task.advance(1)
-    if replay.available():
-        with context.progress.task("asking apt", len(closures), unit="architectures") as task:
-            for closure in closures:
+
+        async def close_one(architecture: str) -> Closure:
+            closure = await asyncio.to_thread(_close, section, context.base, architecture, read)
+            if replay.available():
                 upgrades = closure.universe.base.versions_known
                 await asyncio.to_thread(replay.check, closure, recommends=section.recommends, upgrades=upgrades)
-                task.advance(1)
+            task.advance(1)
+            return closure
+
+        closures = await together([close_one(architecture) for architecture in architectures], limit=_SIDE_BY_SIDE)
     items = Items(section, read.suites, read.files)
     made = [
         items.make(package, closure.universe.architecture)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archive.errors import InvalidValue
 from mirror.apt.relations import Group, Relation, parse_relations
-from mirror.apt.solver import Wish
+from mirror.apt.solution import Wish
 from mirror.apt.universe import Universe
 from mirror.apt.versions import version_key
 from mirror.errors import BadIndex, BadSection

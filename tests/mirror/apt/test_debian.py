@@ -14,7 +14,7 @@ import pytest
 from mirror.apt import replay
 from mirror.apt.closure import Closure, close
 from mirror.apt.packages import PackagesIndex
-from mirror.apt.solver import Solution
+from mirror.apt.solution import Solution
 from mirror.apt.sources import apt_settings, machine_sources, trusted_keyrings
 from mirror.apt.universe import Universe
 from mirror.apt.upstream import read_packages

@@ -112,7 +112,7 @@ def test_a_node_whose_clock_is_years_behind_installs(
 def _small_crate(folder: Path) -> Path:
     """A crate of two packages that dpkg-deb just built."""
     (folder / "debs").mkdir(parents=True)
-    for control in ("mine 0.5; Depends: yours", "yours 1 [all]"):
+    for control in ("mine 0.5; Depends: yours (>= 1)", "yours 1 [all]"):
         build_deb(folder / "debs", control)
     with upstream(suite("other 1")) as there:
         found = asyncio.run(resolved(folder, {"url": there.url, "suites": ["stable"], "debs": ["debs/*.deb"]}))
@@ -124,6 +124,18 @@ def test_local_packages_install(tmp_path: Path) -> None:
     node = _node(tmp_path, "bookworm", _small_crate(tmp_path), repository="tests")
     assert "0.5" in _run(node, UPDATE, f"{INSTALL} mine", "cat /usr/share/buzzcrate-tests/mine")
     assert "1" in _run(node, "cat /usr/share/buzzcrate-tests/yours")
+
+
+def test_where_the_nodes_were_not_known_an_upgrade_takes_a_word(tmp_path: Path) -> None:
+    tree = _small_crate(tmp_path)
+    node = _node(tmp_path, "bookworm", tree, repository="tests")
+    (tmp_path / "old").mkdir()
+    build_deb(tmp_path / "old", "yours 0.1 [all]").rename(tree / "yours-old.deb")
+    fetch = "/usr/lib/apt/apt-helper download-file http://127.0.0.1:8099/yours-old.deb /root/old.deb"
+    _run(node, fetch, "dpkg -i /root/old.deb", UPDATE)
+    assert "\n0 upgraded" in _run(node, "apt-get -s dist-upgrade")
+    assert node.run(f"{INSTALL} mine").returncode
+    assert "1" in _run(node, f"{INSTALL} -t stable mine", "cat /usr/share/buzzcrate-tests/yours")
 
 
 def _flip(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mirror.apt.closure import Closure, close
 from mirror.apt.packages import Origin, Package, PackagesIndex
 from mirror.apt.replay import lay_out, run
-from mirror.apt.solver import Solution
+from mirror.apt.solution import Solution
 from mirror.apt.universe import Base, Universe
 from mirror.apt.wishes import Line
 
