@@ -89,12 +89,18 @@ def machine_sources(settings: Mapping[str, str]) -> list[Source]:
 
 
 def trusted_keyrings(settings: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files that apt trusts for every source that names none."""
+    """The files that apt trusts for every source that names none. As apt does, GnuPG's keyboxes are passed over."""
     parts = Path(settings["trusted_parts"])
     files = [Path(settings["trusted"])]
     if parts.is_dir():
         files += sorted(path for path in parts.iterdir() if path.suffix in {".gpg", ".asc"})
-    return tuple(path for path in files if path.is_file() and path.stat().st_size)
+    return tuple(path for path in files if path.is_file() and _is_keyring(path))
+
+
+def _is_keyring(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return bool(head) and head[8:] != b"KBXf"
 
 
 def _one_line(text: str) -> Iterator[Source]:

@@ -71,6 +71,14 @@ def test_this_machines_own_sources_and_keys_are_found() -> None:
     assert all(path.is_file() for path in trusted_keyrings(settings))
 
 
+def test_empty_files_and_keyboxes_are_no_keyrings(tmp_path: Path) -> None:
+    bodies = {"a.asc": KEY.public_key(), "b.gpg": b"", "c.gpg": b"\0\0\0 \1\1\0\2KBXf\0", "d.txt": KEY.public_key()}
+    for name, body in bodies.items():
+        (tmp_path / name).write_bytes(body)
+    found = trusted_keyrings({"trusted": str(tmp_path / "none.gpg"), "trusted_parts": str(tmp_path)})
+    assert found == (tmp_path / "a.asc",)
+
+
 def test_a_machine_without_apt_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(BadSection) as found:
