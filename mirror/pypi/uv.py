@@ -132,7 +132,8 @@ async def pip_settings() -> dict[str, str]:
     for line in out.decode(errors="replace").splitlines():
         scope, _, rest = line.partition(".")
         key, _, value = rest.partition("=")
-        settings.setdefault(scope, {})[key] = str(ast.literal_eval(value))
+        if value.startswith(("'", '"')):  # anything else is a warning that went the wrong way
+            settings.setdefault(scope, {})[key] = str(ast.literal_eval(value))
     return {**settings.get("global", {}), **settings.get("install", {}), **settings.get(":env:", {})}
 
 
