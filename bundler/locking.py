@@ -89,7 +89,7 @@ async def make(
     for it in asked:
         found = fresh.get(it.request)
         if found is not None:
-            items[_with_words(it.request, found)] = found.items
+            items[_with_words(it.request, found)] = _settled(found.items, kept.values())
         else:
             request = held[it.request.fingerprint]
             items[request] = tuple(kept[key] for key in request.items)
@@ -119,10 +119,25 @@ def _with_words(request: Request, found: Resolution) -> Request:
     chains = {chain if chain[-1:] == (name,) else (*chain, name) for name, chain in found.why.items()}
     return replace(
         request,
-        asked=tuple(Asked(without_secrets(it.what), tuple(sorted(it.pulled_in)), it.size) for it in found.asked),
+        asked=tuple(
+            Asked(without_secrets(it.what), tuple(sorted(n for n in it.pulled_in if not same(n, it.what))), it.size)
+            for it in found.asked
+        ),
         why=tuple(sorted((tuple(map(without_secrets, chain)) for chain in chains), key=lambda it: (it[-1], it))),
         notes=tuple(map(without_secrets, found.notes)),
     )
+
+
+def _settled(found: Iterable[Item], before: Iterable[Item]) -> tuple[Item, ...]:
+    """What was locked already, and is the same now, keeps its evidence: an archive signs a new index every few hours,
+    and that is no news of the packages.
+    """
+    known = {_pinned(item): item for item in before}
+    return tuple(known.get(_pinned(item), item) for item in found)
+
+
+def _pinned(item: Item) -> bytes:
+    return documents.canonical(replace(item, evidence={}).to_json())
 
 
 def _one_of_each_image(items: Iterable[Item]) -> Iterator[Item]:

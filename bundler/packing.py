@@ -157,7 +157,7 @@ class _Updates:
         self._recipe = recipe.path
 
     def of(self, item: Item) -> str:
-        return f"crate-bundle lock {self._recipe} --update {shlex.quote(self._names[id(item)])}"
+        return f"crate-bundle lock --update {shlex.quote(self._names[id(item)])} {self._recipe}"
 
 
 class _Local:

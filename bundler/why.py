@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from bundler import lockfile
@@ -46,7 +47,8 @@ def _chains(request: Request, lock: Lock) -> Iterator[tuple[str, tuple[str, ...]
     """With the kind of what each ends at; an item that resolving gave no chain for was asked for by the section."""
     items = lockfile.keyed(lock.items)
     told = {chain[-1] for chain in request.why}
-    yield from (("", chain) for chain in request.why)
+    for chain in request.why:  # a local chart is called what its folder is, mostly
+        yield "", tuple(link for link, following in zip_longest(chain, chain[1:]) if link != following)
     for item in (items[key] for key in request.items):
         title = images.title(item) if item.kind == images.KIND else item.name
         if title not in told:

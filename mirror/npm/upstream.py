@@ -73,7 +73,8 @@ class Upstream:
         fetched = await self._transport.fetch(url)
         told = {*promised, *([("sha1", shasum)] if shasum else [])}
         sums = await asyncio.to_thread(integrity.check, fetched.path, what, told)
-        return Release(manifest, tags, url, fetched, sums)
+        kept = {key: value for key, value in dist.items() if key != "tarball"}  # an address may hold a secret
+        return Release({**manifest, "dist": kept}, tags, url, fetched, sums)
 
 
 def _picked(body: bytes, name: str, versions: frozenset[str]) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
