@@ -22,7 +22,9 @@ from appliance.registry.service import Registry
 from appliance.sending import IDLE, part_for, send_bytes, send_extent, stream
 from archive.digests import Digest
 
-ROOTS = ("files", "apt", "pypi", "npm", "helm")
+# What the log calls a thing that is asked for below each root.
+_ASKED = {"files": "file", "apt": "apt", "pypi": "pypi", "npm": "npm", "helm": "helm"}
+ROOTS = tuple(_ASKED)
 SIGNED = ("apt",)
 """What clients check by the repository's own signature, so that it needs no TLS."""
 
@@ -67,7 +69,7 @@ async def _answer(registry: Registry, request: web.Request, root: str) -> web.St
             return web.Response(status=404, text="the store lost this; install the crate again\n")
     if registry.paths.variants(f"{path}/"):
         return web.Response(status=301, headers={"Location": f"{request.rel_url.raw_path}/"})
-    _missing.info("path %r (asked by %s)", path[:300], request.remote)
+    _missing.info("%s %r (asked by %s)", _ASKED[root], path.removeprefix(f"{root}/")[:300], request.remote)
     return web.Response(status=404, text=f"no crate brought /{path[:300]}\n")
 
 
