@@ -10,7 +10,7 @@ ROOT := $(shell id -u | grep -qx 0 && command -v apt-get)
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q
 RUN := .venv/bin/python
 TESTS ?= tests
-PYTEST = $(RUN) -m pytest $(TESTS) $$(test -z "$$($(RUN) -m tests.support.tools)" || echo --without-missing-tools)
+PYTEST = $(RUN) -m pytest $(TESTS) $(if $(ROOT),,--without-missing-tools)
 
 .PHONY: help demo test test-long check bench tools clean
 

@@ -110,6 +110,11 @@ class Blobs:
         path = self.loose_path(sha256) if row[3] is None else self._root / "packs" / f"{row[3]}.crate"
         return Extent(path, row[2], row[1], sha256)
 
+    def holds(self, sha256: str) -> bool:
+        """Whether a blob is here, by its sha256 in hex."""
+        row = self._database.reader.execute("SELECT 1 FROM blobs WHERE digest = ?", (bytes.fromhex(sha256),))
+        return row.fetchone() is not None
+
     def open(self, digest: Digest) -> OpenExtent:
         """Opens the blob for reading. Raises `UnknownBlob`."""
         for _ in range(2):  # a collection may move or drop the blob between looking and opening
@@ -176,12 +181,3 @@ class Blobs:
         temporary.rename(target)
         disk.sync_folder(target.parent)
         return target.stat().st_size
-
-    def touch(self, digests: Iterable[Digest]) -> None:
-        """Keeps these blobs from the next collection for the grace period: a push is about to refer to them."""
-        now = int(time.time())
-        with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE blobs SET touched = ? WHERE digest = ?",
-                [(now, bytes.fromhex(digest.hex)) for digest in digests if digest.algorithm == "sha256"],
-            )

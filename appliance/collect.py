@@ -17,7 +17,7 @@ from pathlib import Path
 from appliance import disk, reach
 from appliance.punching import punch
 from appliance.store import Store
-from archive.layout import TRAILER, Head
+from archive.layout import BLOCK, TRAILER, Head
 from archive.progress import SILENT, Progress
 from archive.release import Release
 
@@ -156,11 +156,11 @@ def _punch(store: Store, pack: int, digest: str, signed: bytes) -> int:
 
 
 def _gaps(connection: sqlite3.Connection, pack: int, signed: bytes, size: int) -> Iterator[tuple[int, int]]:
-    """What lies between the blobs that the pack holds; its head and the end of the archive stay."""
+    """What lies between the blobs that the pack holds; its head, their headers and the end of the archive stay."""
     free = Head.of(len(signed), Release.parse(signed)).end
     for offset, length in connection.execute(
         "SELECT offset, size FROM blobs WHERE pack = ? AND size > 0 ORDER BY offset", (pack,)
     ):
-        yield free, offset
+        yield free, offset - BLOCK
         free = max(free, offset + length)
     yield free, size - TRAILER

@@ -7,13 +7,13 @@ transaction.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from appliance import disk, generations, journal
@@ -24,13 +24,13 @@ from appliance.kept import KeptVolumes
 from appliance.keyring import Keyring
 from appliance.ranges import Ranges
 from appliance.store import Store
+from appliance.transfer import Transfer
 from appliance.unfinished import UnfinishedPack
-from archive.errors import FalseBlob, Malformed, MissingPart, ReadFailed
-from archive.layout import BLOCK, Placed
-from archive.progress import SILENT, Progress, Task
+from archive.errors import Malformed, MissingPart
+from archive.progress import SILENT, Progress
 from archive.reader import Crate, read_envelope
 from archive.release import Release
-from archive.stream import BlobDone, Damage, Data
+from archive.stream import Damage
 from archive.trust import Verdict, check_serial
 from console import units
 
@@ -40,12 +40,16 @@ _RECORDS = (4 << 20, 512)
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A crate that is in the store. `written` bytes came from the medium in this run, `reused` were held elsewhere."""
+    """A crate that is in the store. `written` bytes came from the medium in this run, `reused` were held elsewhere.
+
+    `expired` is worth a warning and no more: boards have no clock.
+    """
 
     pack: int
     verdict: Verdict
     written: int
     reused: int
+    expired: bool
 
     @property
     def release(self) -> Release:
@@ -62,7 +66,8 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         volumes, pack = _open_volumes(store, paths, stack)
         stack.enter_context(disk.problems(f"importing {volumes.stem}"))
         envelope = read_envelope(volumes)
-        judgement = keyring.judge(envelope, generations.now(store))
+        now = generations.now(store)
+        judgement = keyring.judge(envelope, now)
         verdict = judgement.verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
         check_serial(verdict.release, crate.digest, keyring.floor(verdict.release.name, crate.digest))
@@ -70,10 +75,10 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         if known is None:
             if pack is None and store.journal_path(crate.digest).exists():
                 pack = stack.enter_context(UnfinishedPack(store, _pending(crate, volumes)))
-            imported = _Import(store, crate, volumes, verdict, progress).run(pack, stack)
+            imported = _Import(store, crate, volumes, verdict, progress).run(pack, stack, now)
         else:
             store.journal_path(crate.digest).unlink(missing_ok=True)  # stopped just before removing it
-            imported = Imported(known, verdict, 0, 0)
+            imported = Imported(known, verdict, 0, 0, _expired(verdict, now))
         keyring.learn(judgement)
     return imported
 
@@ -109,6 +114,10 @@ def _pending(crate: Crate, volumes: KeptVolumes) -> Pending:
     return Pending(crate.digest, volumes.stem, release.name, release.serial, crate.total_size, volumes.part_size or 0)
 
 
+def _expired(verdict: Verdict, now: datetime) -> bool:
+    return verdict.release.expires is not None and verdict.release.expires < now
+
+
 def _held_pack(store: Store, digest: str) -> int | None:
     """The pack of this digest, when the store has it and all its blobs."""
     row = store.database.reader.execute(
@@ -128,32 +137,29 @@ class _Import:
         self._volumes = volumes
         self._verdict = verdict
         self._progress = progress
-        self._damages: list[Damage] = []
-        self._passed_over = 0  # up to where the archive holds nothing that is wanted
-        self._written = 0
 
-    def run(self, resumed: UnfinishedPack | None, stack: ExitStack) -> Imported:
-        verified = resumed.journal.verified if resumed else Ranges()
-        needed, reused = self._plan(verified)
+    def run(self, resumed: UnfinishedPack | None, stack: ExitStack, now: datetime) -> Imported:
+        if resumed:
+            # what a run that was stopped had written and not yet proven; what is wrong is forgotten, and read again
+            before = Transfer(self._store.blobs, self._crate, self._volumes, resumed)
+            before.check_chunks()
+            before.distrust_damages()
+        needed, reused = self._plan(resumed.journal.verified if resumed else Ranges())
         pack = resumed or stack.enter_context(UnfinishedPack(self._store, _pending(self._crate, self._volumes)))
-        self._volumes.keep(pack.descriptor, pack.journal.stored)
+        transfer = Transfer(self._store.blobs, self._crate, self._volumes, pack)
         with self._progress.task("importing", needed) as task:
-            self._transfer(pack, task)
-        self._keep_windows(pack)
-        pack.sync()
-        self._prove(pack)
-        for damage in self._damages:
-            pack.journal.distrust(damage.offset, damage.offset + damage.length)
-        self._require_complete(pack)
+            transfer.run(task)
+        self._require_complete(pack, transfer.damages)
         pack.place()
-        return Imported(self._record(pack), self._verdict, self._written, reused)
+        expired = _expired(self._verdict, now)
+        return Imported(self._record(pack), self._verdict, transfer.written, reused, expired)
 
     def _plan(self, verified: Ranges) -> tuple[int, int]:
         """How many bytes are to be written, and how many are held elsewhere; refuses what cannot end well."""
         needed = reused = absent = 0
         records = _RECORDS[0] + _RECORDS[1] * self._crate.survey.blobs
         for placed in self._crate.entries():
-            if self._held(placed):
+            if self._store.blobs.holds(placed.entry.digest):
                 reused += placed.entry.size
             elif placed.entry.absent:
                 absent += 1
@@ -175,81 +181,16 @@ class _Import:
             )
         return needed, reused
 
-    def _held(self, placed: Placed) -> bool:
-        row = self._store.database.reader.execute(
-            "SELECT 1 FROM blobs WHERE digest = ?", (bytes.fromhex(placed.entry.digest),)
-        )
-        return row.fetchone() is not None
-
-    def _transfer(self, pack: UnfinishedPack, task: Task) -> None:
-        verified = pack.journal.verified
-
-        def wanted(placed: Placed) -> bool:
-            if self._held(placed):
-                self._passed_over = placed.end
-                return False
-            return True
-
-        def have(offset: int, length: int) -> bool:
-            # A header in front of a hole is of no use to anybody, and would take a block of the disk.
-            return (
-                offset < self._passed_over
-                or verified.covers(offset, offset + length)
-                or not self._volumes.readable(offset, length)
-            )
-
-        for piece in self._crate.stream(wanted, have):
-            match piece:
-                case Data():
-                    pack.write(piece.offset, piece.data)
-                    self._written += len(piece.data)
-                    task.advance(len(piece.data))
-                case BlobDone():
-                    if piece.proven and piece.placed.entry.chunks:
-                        pack.prove(piece.placed.entry.digest)
-                case Damage():
-                    self._damages.append(piece)
-
-    def _keep_windows(self, pack: UnfinishedPack) -> None:
-        """Keeps the halves of chunks whose other halves are in parts that were not at hand."""
-        width = self._crate.release.chunk + 2 * BLOCK
-        for start, end in self._volumes.windows(self._crate.total_size, width):
-            for gap_start, gap_end in pack.journal.stored.gaps(start, end):
-                with suppress(ReadFailed):  # has been reported where it matters
-                    data = self._volumes.pread(gap_end - gap_start, gap_start)
-                    pack.write(gap_start, memoryview(data), verified=False)
-
-    def _prove(self, pack: UnfinishedPack) -> None:
-        """Hashes the whole of each blob whose chunks came in several runs."""
-        for placed in self._crate.entries():
-            entry, start = placed.entry, placed.data_offset
-            if not entry.chunks or entry.digest in pack.journal.proven:
-                continue
-            if not pack.journal.verified.covers(start, start + entry.size):
-                continue
-            digest = hashlib.sha256()
-            for block in pack.blocks(start, entry.size):
-                digest.update(block)
-            if digest.hexdigest() == entry.digest:
-                pack.journal.add(proven=[entry.digest])
-            else:
-                where = self._volumes.where(start)
-                problem = FalseBlob(
-                    f"{where}: the chunks are as signed, and together they are not sha256:{entry.digest}",
-                    hint="whoever signed this crate signed it so; build it again",
-                )
-                self._damages.append(Damage(where, start, entry.size, placed, problem))
-
-    def _require_complete(self, pack: UnfinishedPack) -> None:
+    def _require_complete(self, pack: UnfinishedPack, damages: Sequence[Damage]) -> None:
         """Raises `IncompleteCrate` unless everything wanted is in the pack, and nothing was found damaged."""
         lacking = [
             placed
             for placed in self._crate.entries()
             if not pack.journal.verified.covers(placed.data_offset, placed.data_offset + placed.entry.size)
-            and not self._held(placed)
+            and not self._store.blobs.holds(placed.entry.digest)
         ]
-        if self._damages or lacking or not pack.journal.verified.covers(0, self._crate.head.end):
-            raise incomplete(self._crate, self._volumes, self._damages, lacking)
+        if damages or lacking or not pack.journal.verified.covers(0, self._crate.head.end):
+            raise incomplete(self._crate, self._volumes, damages, lacking)
 
     def _record(self, pack: UnfinishedPack) -> int:
         """The one transaction: the pack, what its index names, and which of that it holds."""

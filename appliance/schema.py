@@ -157,14 +157,6 @@ CREATE TABLE repository_blobs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX repository_blobs_by_digest ON repository_blobs (digest);
 
-CREATE TABLE uploads (
-    id TEXT PRIMARY KEY,
-    repository TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    started INTEGER NOT NULL,
-    touched INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
     hash TEXT NOT NULL UNIQUE,

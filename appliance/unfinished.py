@@ -6,7 +6,7 @@ The order of writes is the point: data, fdatasync, journal; then fsync, rename, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from appliance import disk
-from appliance.journal import Journal, Pending
+from appliance.journal import Journal, Pending, Range
 from appliance.ranges import Ranges
 from appliance.store import Store
 from archive.volumes import Volumes
@@ -60,16 +60,22 @@ class UnfinishedPack:
         self._syncer = ThreadPoolExecutor(1)
         self._syncs = True
 
-    def write(self, offset: int, data: memoryview, *, verified: bool = True) -> None:
-        """Writes bytes at their place; `data` is not needed afterwards. They are in the journal after a sync."""
+    def write(self, offset: int, data: memoryview, verified: Iterable[Range] = ()) -> None:
+        """Writes bytes at their place, some of them `verified`; `data` is not needed afterwards."""
         disk.write_all(self.descriptor, data, offset)
-        (self._batch.verified if verified else self._batch.stored).add(offset, offset + len(data))
+        self._batch.stored.add(offset, offset + len(data))
         self._batch.size += len(data)
+        for start, end in verified:
+            self.verify(start, end)
         if self._under_way and self._under_way[0].done():
             self._settle()
         if self._batch.size >= SYNC_EVERY:
             self._settle()
             self._begin_sync()
+
+    def verify(self, start: int, end: int) -> None:
+        """What was written there is what was signed."""
+        self._batch.verified.add(start, end)
 
     def prove(self, digest: str) -> None:
         """The whole of this blob was hashed and is right."""

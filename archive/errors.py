@@ -284,7 +284,11 @@ class NotEnoughSpace(WritingProblem):
 
 
 class BlobChanged(WritingProblem):
-    """A source file has another size or digest than it is listed with."""
+    """A source file has another size or digest than it is listed with; `digest` (hex) is the one it is listed with."""
+
+    def __init__(self, what: str, *, digest: str, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.digest = digest
 
 
 class BlobTooLarge(WritingProblem):

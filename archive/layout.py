@@ -1,7 +1,8 @@
 """Where everything in an archive lies, computed from the signed index alone. Pure arithmetic.
 
-The archive is a ustar (POSIX.1-1988, "tar Interchange Format") with one kind of header: a regular file, mode 0644,
-owner and times zero. docs/format.md has the bytes.
+The archive is a ustar (POSIX.1-1988, "tar Interchange Format") of regular files, mode 0644, owner and times zero, and
+of the two folders that blobs lie in: without them, programs that unpack as a plain user try to make them root's.
+docs/format.md has the bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ INDEX = "index.jsonl"
 OCI_LAYOUT = "oci-layout"
 OCI_INDEX = "index.json"
 BLOBS = "blobs/sha256/"
+FOLDERS = ("blobs/", BLOBS)
 
 
 def padding(size: int) -> int:
@@ -32,15 +34,24 @@ def padding(size: int) -> int:
 
 def header(name: str, size: int) -> bytes:
     """The 512 bytes in front of a member."""
+    return _header(name, size, mode=b"0000644", kind=b"0")
+
+
+def folder_header(name: str) -> bytes:
+    """The 512 bytes that are a folder; `name` ends in a slash."""
+    return _header(name, 0, mode=b"0000755", kind=b"5")
+
+
+def _header(name: str, size: int, *, mode: bytes, kind: bytes) -> bytes:
     fields = b"".join(
         (
             name.encode().ljust(100, b"\0"),
-            b"0000644\0",  # mode
+            mode + b"\0",
             b"0000000\0" * 2,  # uid, gid
             b"%011o\0" % size,
             b"%011o\0" % 0,  # mtime
             b" " * 8,  # checksum, counted as blanks
-            b"0",  # a regular file
+            kind,
             bytes(100),  # link name
             b"ustar\0" + b"00",
             bytes(64),  # user and group name
@@ -81,7 +92,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The five members in front of the blobs."""
+    """The five members in front of the blobs, and the two folders behind them."""
 
     signed: Member
     slot: Member
@@ -106,9 +117,15 @@ class Head:
         yield self.oci_layout, release.oci_layout.sha256
         yield self.oci_index, release.oci_index.sha256
 
+    def folders(self) -> Iterator[Span]:
+        for number, name in enumerate(FOLDERS):
+            offset = self.oci_index.end + number * BLOCK
+            yield Span(Kind.HEADER, name, offset, BLOCK, expected=folder_header(name))
+
     @property
     def end(self) -> int:
-        return self.oci_index.end
+        """Where the first blob's header begins."""
+        return self.oci_index.end + len(FOLDERS) * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +148,11 @@ class Placed:
     def member(self) -> Member:
         return Member(BLOBS + self.entry.digest, self.header_offset, self.entry.size)
 
-    def spans(self, chunk: int) -> Iterator[Span]:
-        """Nothing, when it is absent."""
-        return iter(()) if self.entry.absent else spans(self.member, chunk, self.entry.digest, self.entry.chunks)
+    def spans(self, chunk: int, *, whole: bool = False) -> Iterator[Span]:
+        """Nothing, when it is absent. `whole` leaves out the digests of chunks, and only that of the blob remains."""
+        if self.entry.absent:
+            return iter(())
+        return spans(self.member, chunk, self.entry.digest, () if whole else self.entry.chunks)
 
 
 def place(entries: Iterable[Entry], offset: int) -> Iterator[Placed]:

@@ -159,21 +159,28 @@ class Crate:
         return b"".join(self._chunks(self._leading(pin)))
 
     def stream(
-        self, wanted: Callable[[Placed], bool] = lambda _: True, have: Callable[[int, int], bool] = lambda *_: False
+        self,
+        wanted: Callable[[Placed], bool] = lambda _: True,
+        have: Callable[[int, int], bool] = lambda *_: False,
+        whole: Callable[[Placed], bool] = lambda _: False,
     ) -> Generator[Piece, None, None]:
         """The whole archive, verified, in its order; see `archive.stream`.
 
         Blobs that are not `wanted` are not read, and neither is what `have(offset, length)` says is there already.
-        Both are asked in the caller's thread.
+        Of a `whole` blob only its own digest is compared, which is half the hashing: its Data is not verified when it
+        comes out, a proven BlobDone says that it was right, a FalseBlob that some of it was not; `have` may not claim
+        any of it. All three are asked in the caller's thread.
         """
-        return verified(self.volumes, self._work(wanted), have)
+        return verified(self.volumes, self._work(wanted, whole), have)
 
-    def _work(self, wanted: Callable[[Placed], bool]) -> Iterator[Work]:
+    def _work(self, wanted: Callable[[Placed], bool], whole: Callable[[Placed], bool]) -> Iterator[Work]:
         for member, digest in self.head.digests(self.signed, self.release):
             yield Work(layout.spans(member, self.release.chunk, digest))
+        yield Work(self.head.folders())
         for placed in self.entries():
             if not placed.entry.absent:
-                yield Work(placed.spans(self.release.chunk), placed, read=wanted(placed))
+                read = wanted(placed)
+                yield Work(placed.spans(self.release.chunk, whole=read and whole(placed)), placed, read=read)
         yield Work([layout.trailer(self.survey.end)])
 
     def _index_blocks(self) -> Iterator[bytes]:

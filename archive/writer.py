@@ -118,6 +118,8 @@ def write_crate(
             output.pwrite(layout.header(member.name, member.size), member.header_offset)
             if content is not None:  # the index is there already
                 output.pwrite(content, member.offset)
+        for folder in head.folders():
+            output.pwrite(layout.folder_header(folder.name), folder.offset)
         output.pwrite(bytes(layout.TRAILER), end)
         task.advance(total - (offset - head.end))
         task.detail("waiting for the disk")
@@ -242,7 +244,8 @@ def _fill(batch: Batch[_Mark], view: memoryview) -> None:
                 continue
             path = mark.packing.source.path
             if path is None:
-                raise BlobChanged(f"sha256:{mark.packing.source.digest} is to be packed from nowhere")
+                digest = mark.packing.source.digest
+                raise BlobChanged(f"sha256:{digest} is to be packed from nowhere", digest=digest)
             if opened is None or opened[0] != path:
                 if opened:
                     os.close(opened[1])
@@ -281,6 +284,7 @@ def _entries(batch: Batch[_Mark]) -> Iterator[Entry]:
 def _changed(source: BlobSource, how: str) -> BlobChanged:
     return BlobChanged(
         f"{source.path} is not sha256:{source.digest} any more: {how}",
+        digest=source.digest,
         hint="it changed or was damaged since it was locked; fetch it again, or run `lock --update`",
     )
 

@@ -112,14 +112,13 @@ def oci_index(items: Iterable[Item]) -> bytes:
 
 def _evicted(problem: BlobChanged, blobs: Iterable[BlobSource]) -> Problem:
     """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again."""
-    cache = Cache(default_root())
-    for blob in blobs:
-        if blob.digest in problem.what and blob.path == cache.path(blob.digest):
-            blob.path.unlink(missing_ok=True)
-            return SourceChanged(
-                f"the cache held a damaged copy of sha256:{blob.digest}, which is removed now",
-                hint="run the same command again: it is fetched anew",
-            )
+    path = Cache(default_root()).path(problem.digest)
+    if any(blob.path == path for blob in blobs):
+        path.unlink(missing_ok=True)
+        return SourceChanged(
+            f"the cache held a damaged copy of sha256:{problem.digest}, which is removed now",
+            hint="run the same command again: it is fetched anew",
+        )
     return problem
 
 

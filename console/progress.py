@@ -28,21 +28,24 @@ class _Meter:
         self.hint = ""
         self.began = time.monotonic()
 
-    def amount(self, count: float) -> str:
-        return units.size(count) if self.unit == "B" else f"{count:.0f} {self.unit}"
-
-    def line(self) -> str:
+    def line(self, *, ended: bool = False) -> str:
         elapsed = max(time.monotonic() - self.began, 1e-6)
-        words = [self.what, self.amount(self.done)]
-        if self.total:
-            words.append(f"of {self.amount(self.total)} ({100 * self.done // self.total} %)")
+        words = [self.what, self._amount()]
         if self.unit == "B":
             words.append(f"{units.size(self.done / elapsed)}/s")
-        if self.total and 0 < self.done < self.total:
+        if ended:
+            words.append(f"in {units.duration(elapsed)}")
+        elif self.total and 0 < self.done < self.total:
             words.append(f"{units.duration((self.total - self.done) * elapsed / self.done)} left")
-        if self.hint:
+        if self.hint and not ended:
             words.append(self.hint)
         return "  ".join(words)
+
+    def _amount(self) -> str:
+        percent = f" ({100 * self.done // self.total} %)" if self.total else ""
+        if self.unit == "B":
+            return units.size(self.done) + (f" of {units.size(self.total)}" if self.total else "") + percent
+        return f"{self.done}" + (f" of {self.total}" if self.total else "") + f" {self.unit}" + percent
 
 
 class _PlainTask:
@@ -58,7 +61,7 @@ class _PlainTask:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and time.monotonic() - self._meter.began > _SHOW_AFTER:
-            print(self._meter.line(), file=sys.stderr, flush=True)  # noqa: T201 - this is the plain display
+            print(self._meter.line(ended=True), file=sys.stderr, flush=True)  # noqa: T201 - this is the plain display
 
     def advance(self, amount: int) -> None:
         with self._lock:
@@ -100,7 +103,7 @@ class _LiveTask:
         if not self._display.task_ids:
             self._display.stop()
         if kind is None and time.monotonic() - self._meter.began > _SHOW_AFTER:
-            self._display.console.print(self._meter.line(), highlight=False, markup=False)
+            self._display.console.print(self._meter.line(ended=True), highlight=False, markup=False)
 
     def advance(self, amount: int) -> None:
         self._meter.done += amount

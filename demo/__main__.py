@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import socket
@@ -102,28 +101,29 @@ def install(stage: Stage) -> None:
 
 
 def pull(stage: Stage, names: dict[str, str]) -> None:
-    port, plain = free_port(), free_port()
     stage.step("Serve, and pull every image for both platforms with an ordinary client")
+    plain = f"127.0.0.1:{free_port()}"
+    stage.let("CRATE", f"127.0.0.1:{free_port()}")
     stage.serve(
-        f"crate-appliance --root crate serve --listen 127.0.0.1:{port} --plain 127.0.0.1:{plain}",
-        healthy=f"http://127.0.0.1:{plain}/healthz",
+        f"crate-appliance --root crate serve --listen $CRATE --plain {plain}", healthy=f"http://{plain}/healthz"
     )
-    stage.run(f"mkdir -p certs && curl -fsS http://127.0.0.1:{plain}/ca.pem -o certs/ca.crt")
+    stage.say("The crate made itself an authority for HTTPS; a client is told once to trust it.")
+    stage.run(f"mkdir certs pulled && curl -fsS http://{plain}/ca.pem -o certs/ca.crt")
+    skopeo = stage.has("skopeo")
+    if not skopeo:
+        stage.say("skopeo is not installed here, so demo/client.py pulls: the protocol takes one page of Python.")
+        stage.let("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     for name, reference in names.items():
         for architecture in ("amd64", "arm64"):
-            folder = f"pulled/{name}-{architecture}"
-            if stage.has("skopeo"):
-                stage.run(
-                    f"mkdir -p {folder} && skopeo copy --quiet --override-arch {architecture} --src-cert-dir certs"
-                    f" docker://127.0.0.1:{port}/{reference} dir:{folder}"
-                )
+            source, target = f"$CRATE/{reference}", f"pulled/{name}-{architecture}"
+            if skopeo:
+                options = f"--quiet --src-cert-dir certs --override-arch {architecture}"
+                stage.run(f"skopeo copy {options} docker://{source} dir:{target}")
             else:
-                stage.run(
-                    f"PYTHONPATH={Path(__file__).resolve().parents[1]} python -m demo.client https://127.0.0.1:{port}"
-                    f" certs/ca.crt {reference} linux/{architecture} {folder}"
-                )
+                stage.run(f"python -m demo.client certs/ca.crt {source} linux/{architecture} {target}")
+    stage.run("du -sh pulled/*")
     own = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "amd64")
-    stage.run(f"curl -fsS --cacert certs/ca.crt https://127.0.0.1:{port}/files/hello-{own} -o hello && chmod +x hello")
+    stage.run(f"curl -fsS --cacert certs/ca.crt https://$CRATE/files/hello-{own} -o hello && chmod +x hello")
     if platform.system() == "Linux" and platform.machine() in {"x86_64", "aarch64"}:
         stage.say("And the file that came out of the crate runs on this machine:")
         stage.run("./hello")
@@ -145,7 +145,6 @@ def damage(stage: Stage) -> None:
 
 
 def summarise(stage: Stage, names: dict[str, str]) -> None:
-    status = json.loads(stage.run("crate-appliance --root crate status --json", quiet=True))
     parts = sorted((stage.folder / "stick").iterdir())
     size = sum(part.stat().st_size for part in parts)
     stage.step("What you have seen")
@@ -158,7 +157,6 @@ def summarise(stage: Stage, names: dict[str, str]) -> None:
         f"All of it took {stage.seconds():.0f} seconds and left nothing behind.",
     ):
         stage.say(f"• {line}")
-    assert status
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """A registry client of one page, for machines without skopeo: the distribution protocol needs no more to pull.
 
-python -m demo.client https://HOST:PORT CA.pem REPOSITORY:TAG PLATFORM FOLDER
+python -m demo.client CA.pem HOST:PORT/REPOSITORY:TAG PLATFORM FOLDER
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 _ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 
 
-def pull(server: str, ca: Path, reference: str, platform: str, folder: Path) -> list[str]:
+def pull(ca: Path, reference: str, platform: str, folder: Path) -> list[str]:
     """Brings the image of one platform into `folder`, each blob checked against its digest, and names the blobs."""
-    repository, _, tag = reference.rpartition(":")
+    server, _, named = reference.partition("/")
+    repository, _, tag = named.rpartition(":")
     trust = ssl.create_default_context(cafile=str(ca))
     folder.mkdir(parents=True, exist_ok=True)
 
     def get(kind: str, name: str) -> bytes:
-        request = urllib.request.Request(f"{server}/v2/{repository}/{kind}/{name}", headers={"Accept": _ACCEPT})
+        request = urllib.request.Request(f"https://{server}/v2/{repository}/{kind}/{name}", headers={"Accept": _ACCEPT})
         with urllib.request.urlopen(request, context=trust, timeout=60) as answer:
             body: bytes = answer.read()
         if ":" in name and hashlib.sha256(body).hexdigest() != name.split(":")[1]:
@@ -47,6 +48,6 @@ def _platform(descriptor: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    server, ca, reference, platform, folder = sys.argv[1:]
-    for name in pull(server, Path(ca), reference, platform, Path(folder)):
+    ca, reference, platform, folder = sys.argv[1:]
+    for name in pull(Path(ca), reference, platform, Path(folder)):
         print(f"pulled {name}")

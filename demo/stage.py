@@ -81,13 +81,18 @@ class Stage:
             raise DemoFailed(f"that ended with exit code {done.returncode}, where {expect} was expected")
         return done.stdout
 
+    def let(self, name: str, value: str) -> None:
+        """Sets a variable that later commands use."""
+        print(self._paint(_GREEN, f"   $ export {name}={value}"))
+        self._environment[name] = value
+
     def serve(self, command: str, *, healthy: str) -> None:
         """Starts a server in the background and waits until the URL `healthy` answers."""
         print(self._paint(_GREEN, f"   $ {command} &"), flush=True)
         log = self.folder / "serve.log"
         with log.open("wb") as output:
             server = subprocess.Popen(
-                command.split(),
+                ["bash", "-c", f"exec {command}"],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

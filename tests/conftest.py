@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without-missing-tools",
         action="store_true",
-        help="skip what needs a program that this machine lacks, instead of failing (make test does, as a plain user)",
+        help="skip what needs a program or a right that is missing here (make test does so for a plain user)",
     )
 
 

@@ -75,3 +75,10 @@ def test_the_documents_show_commands_at_all() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_modules_that_a_document_names_exist(document: Path) -> None:
+    folders = "|".join(path.parent.name for path in ROOT.glob("*/__init__.py"))
+    named = re.findall(rf"`((?:{folders})/[\w/]*(?:\.py)?)`", document.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -42,6 +42,7 @@ def _json(installed: Installed) -> dict[str, object]:
                 "signed_by": [signature.principal for signature in imported.verdict.signatures],
                 "written": imported.written,
                 "reused": imported.reused,
+                "expired": imported.expired,
             }
             for imported in installed.imports
         ],
@@ -56,6 +57,8 @@ def _text(installed: Installed) -> str:
             f"{imported.release.name} {imported.release.serial}, signed by {who}: "
             f"{units.size(imported.written)} imported, {units.size(imported.reused)} were here already"
         )
+        if imported.expired:
+            lines.append(f"warning: {imported.release.name} {imported.release.serial} is past its expiry date")
     activation = installed.activation
     state = "is active now" if activation.changed else "was active already"
     return "\n".join([*lines, f"generation {activation.generation} {state}: {', '.join(activation.crates)}"])

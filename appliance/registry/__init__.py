@@ -6,5 +6,6 @@ names        which repository a request means: `?ns=`, Docker Hub's short names,
 contents     what is held: tags, manifests, blobs, referrers
 callers      who asks: tokens, challenges, docker's token service
 pulling, listing, uploading, pushing    the handlers, by what a client is about
-service      the table of methods and targets that puts them together
+service      what the handlers share
+endpoints    the table of methods and targets that leads a request to its handler
 """

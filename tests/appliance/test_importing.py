@@ -6,14 +6,17 @@ import errno
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import IncompleteCrate, MissingBase, StoreBusy, StoreFull
 from appliance.installing import install, verify
+from appliance.journal import Range
 from appliance.store import Store
+from appliance.unfinished import UnfinishedPack
 from archive.errors import MissingPart
 from tests.support.crates import CrateMaker, Key
 from tests.support.images import make_layout
@@ -212,6 +215,58 @@ def test_a_medium_that_cannot_be_read_somewhere_costs_that_place_only(
         assert served(store, "files/f05")
 
 
+def test_a_whole_that_its_signer_lied_about_is_refused_with_sound_chunks(
+    tmp_path: Path, key: Key, maker: CrateMaker
+) -> None:
+    promised = maker.file("promised", random.Random(1).randbytes(300_000))
+    maker.blobs[promised].write_bytes(random.Random(2).randbytes(300_000))
+    maker.unchecked.add(promised)
+    (crate,) = maker.write(tmp_path / "site-1.crate", [key])
+    with trusting(tmp_path / "root", key) as store:
+        for _ in range(2):
+            with pytest.raises(
+                IncompleteCrate, match=f"together they are not sha256:{promised} .needed by file promised"
+            ):
+                install(store, [crate])
+        assert not store.blobs.holds(promised)
+        assert store.generation() is None
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Ends the process, as it were, once `size` bytes of a pack have been written."""
+    real = UnfinishedPack.write
+    left = [size]
+
+    def counting(pack: UnfinishedPack, offset: int, data: memoryview, verified: Iterable[Range] = ()) -> None:
+        real(pack, offset, data, verified)
+        left[0] -= len(data)
+        if left[0] <= 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(UnfinishedPack, "write", counting)
+
+
+@pytest.mark.parametrize("spoilt", [False, True], ids=["as it was written", "spoilt on the store's disk meanwhile"])
+def test_half_a_blob_that_was_written_is_checked_and_not_read_again(
+    tmp_path: Path, key: Key, monkeypatch: pytest.MonkeyPatch, spoilt: bool
+) -> None:
+    maker = CrateMaker(tmp_path / "blobs", chunk=1 << 20)
+    data = random.Random(8).randbytes(20 << 20)
+    maker.file("large", data)
+    (crate,) = maker.write(tmp_path / "site-1.crate", [key])
+    with trusting(tmp_path / "root", key) as store:
+        with monkeypatch.context() as patched:
+            _stop_after(patched, 12 << 20)
+            with pytest.raises(KeyboardInterrupt):
+                install(store, [crate])
+        (part,) = store.packs.glob("*.part")
+        if spoilt:
+            flip(part, offset_in(crate, data) + (5 << 20))
+        again = install(store, [crate])
+        assert (4 << 20) < again.imports[0].written < (9 << 20)
+        assert served(store, "files/large") == data
+
+
 def test_a_second_release_costs_what_is_new_in_it(
     tmp_path: Path, key: Key, maker: CrateMaker, reads: list[tuple[str, int]]
 ) -> None:
@@ -272,11 +327,15 @@ def test_space_is_checked_before_anything_is_written(
         assert install(store, [crate]).activation.changed
 
 
-def test_an_expired_crate_is_installed(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
-    maker.expires = maker.created
+@pytest.mark.parametrize("expired", [False, True], ids=["in time", "past its date"])
+def test_an_expired_crate_is_installed_and_said_to_be_so(
+    tmp_path: Path, key: Key, maker: CrateMaker, expired: bool
+) -> None:
+    maker.expires = maker.created if expired else datetime(2999, 1, 1, tzinfo=UTC)
     (crate,) = maker.write(tmp_path / "site-1.crate", [key])
     with trusting(tmp_path / "root", key) as store:
-        assert install(store, [crate]).activation.changed
+        installed = install(store, [crate])
+    assert (installed.activation.changed, installed.imports[0].expired) == (True, expired)
 
 
 def test_verify_names_the_damage_and_keeps_nothing(tmp_path: Path, key: Key, maker: CrateMaker) -> None:

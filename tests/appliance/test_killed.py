@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -61,7 +59,7 @@ def _kill_and_go_on(root: Path, releases: Releases, chance: random.Random) -> No
         )
         _wait_until_written(root, process, chance.randrange(FILES * SIZE))
         time.sleep(chance.random() * 0.02)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
         with Store.open(root) as store:
             assert served(store, "files/kept")

@@ -112,8 +112,10 @@ def assemble(
         slot = sshsig.fill_slot(tuple(signer.sign(signed) for signer in signers))
     head = ((layout.SIGNED, signed), (layout.SLOT, slot), (layout.INDEX, index))
     tail = ((layout.OCI_LAYOUT, oci_layout), (layout.OCI_INDEX, OCI_INDEX))
-    members = [*head, *tail, *((layout.BLOBS + sha256(data), data) for data in blobs)]
-    return b"".join(member(*one) for one in members) + bytes(layout.TRAILER)
+    front = [member(*one) for one in (*head, *tail)]
+    folders = [layout.folder_header(name) for name in ("blobs/", "blobs/sha256/")]
+    behind = [member(layout.BLOBS + sha256(data), data) for data in blobs]
+    return b"".join((*front, *folders, *behind)) + bytes(layout.TRAILER)
 
 
 def draft(**changes: Any) -> Draft:

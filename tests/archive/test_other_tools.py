@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +62,20 @@ def test_skopeo_inspects_an_image(reference: str, crate: Path) -> None:
         assert found["Architecture"] == architecture
 
 
+def test_skopeo_inspects_as_a_plain_user_too(crate: Path) -> None:
+    # it unpacks the archive, and a plain user cannot make folders that belong to root
+    with TemporaryDirectory() as folder:
+        given, scratch = shutil.copy(crate, folder), Path(folder) / "scratch"
+        scratch.mkdir()
+        for path in (Path(folder), Path(given), scratch):
+            path.chmod(0o777)
+        nobody = () if os.getuid() else ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        environment = ("env", f"TMPDIR={scratch}", f"HOME={scratch}")
+        choose = ("--override-os", "linux", "--override-arch", "arm64")
+        words = (*nobody, *environment, tool("skopeo"), *choose, "inspect", f"oci-archive:{given}:{REFERENCES[0]}")
+        assert json.loads(run(*words))["Architecture"] == "arm64"
+
+
 def test_podman_takes_both_images(crate: Path) -> None:
     # not pytest's folder: podman takes no runroot of more than 50 characters
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -81,4 +97,5 @@ def test_containerd_imports_both_images_for_every_platform(crate: Path, tmp_path
 def test_tar_lists_every_member(crate: Path) -> None:
     names = run("tar", "-tf", crate).split()
     assert names[:5] == ["crate.json", "crate.json.sig", "index.jsonl", "oci-layout", "index.json"]
-    assert all(name.startswith("blobs/sha256/") for name in names[5:])
+    assert names[5:7] == ["blobs/", "blobs/sha256/"]
+    assert all(name.startswith("blobs/sha256/") for name in names[7:])

@@ -193,6 +193,16 @@ CRATES: dict[str, tuple[type[Problem], Callable[[], bytes]]] = {
     ),
     "a header of crate.json that differs": (errors.UnexpectedHeader, lambda: flipped(300)),
     "a header of the index that differs": (errors.UnexpectedHeader, lambda: flipped(SLOT_AT + LIMITS.slot + 300)),
+    "a folder with another mode": (
+        errors.UnexpectedHeader,
+        lambda: GOOD.replace(
+            layout.folder_header(layout.BLOBS), layout.folder_header(layout.BLOBS).replace(b"0755", b"0777")
+        ),
+    ),
+    "a folder too few": (
+        errors.UnexpectedHeader,
+        lambda: GOOD.replace(layout.folder_header("blobs/"), b"") + bytes(layout.BLOCK),
+    ),
     "something in the padding": (errors.UnexpectedPadding, lambda: flipped(BLOB_AT + 512 + 700 + 9)),
     "something behind crate.json": (errors.UnexpectedPadding, lambda: flipped(512 + SIGNED_SIZE + 2)),
     "something in the closing zeros": (errors.UnexpectedTrailer, lambda: flipped(len(GOOD) - 5)),

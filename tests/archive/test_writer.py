@@ -208,6 +208,12 @@ def test_a_header_is_one_that_tar_understands(size: int) -> None:
     assert (info.name, info.size, info.mode, info.mtime, info.isreg()) == (name, size, 0o644, 0, True)
 
 
+@pytest.mark.parametrize("name", layout.FOLDERS)
+def test_a_folder_is_one_that_tar_understands(name: str) -> None:
+    info = tarfile.TarInfo.frombuf(layout.folder_header(name), "ascii", "strict")
+    assert (info.name + "/", info.size, info.mode, info.mtime, info.isdir()) == (name, 0, 0o755, 0, True)
+
+
 _MANY = """
 import resource
 from archive import index

@@ -277,6 +277,14 @@ def test_misuse_ends_in_a_line_and_a_hint(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_an_upstream_that_cannot_be_meant_is_named_by_line(tmp_path: Path) -> None:
+    workshop = local_workshop(tmp_path)
+    workshop.write(LOCAL + '[upstreams]\n"docker.io" = "ftp://mirror.example.org"\n')
+    done = workshop.run("lock")
+    assert done.returncode == 2
+    assert f"bundle.toml:{LOCAL.count(chr(10)) + 1}: [upstreams]" in done.stderr
+
+
 def test_init_writes_a_recipe_that_is_valid(tmp_path: Path) -> None:
     workshop = local_workshop(tmp_path / "My Site!")
     workshop.recipe.unlink()

@@ -47,7 +47,8 @@ def make_key(folder: Path, name: str = "release") -> Key:
 class CrateMaker:
     """Collects items and their blobs, and writes them as a crate, as often as a test wants.
 
-    Blobs live in `folder`; `absent` digests are left for the store to hold.
+    Blobs live in `folder`; `absent` digests are left for the store to hold, `unchecked` ones are signed for without
+    looking.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class CrateMaker:
     created: datetime = CREATED
     expires: datetime | None = None
     blobs: dict[str, Path] = field(default_factory=dict)
+    unchecked: set[str] = field(default_factory=set)
 
     def blob(self, data: bytes) -> str:
         """Adds a blob; returns its sha256."""
@@ -107,13 +109,7 @@ class CrateMaker:
         """Writes the crate; returns its files."""
         out.parent.mkdir(parents=True, exist_ok=True)
         used = {file.sha256 for item in self.items for file in item.files}
-        sources = [
-            BlobSource(
-                sha256, path.stat().st_size, None if sha256 in self.absent else path, absent=sha256 in self.absent
-            )
-            for sha256, path in self.blobs.items()
-            if sha256 in used
-        ]
+        sources = [self._source(sha256) for sha256 in self.blobs if sha256 in used]
         draft = Draft(
             name=self.name,
             channel="stable",
@@ -128,6 +124,12 @@ class CrateMaker:
         )
         oci_index = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
         return write_crate(draft, sources, oci_index, [key.signer() for key in keys], out, part_size=part_size).paths
+
+    def _source(self, sha256: str) -> BlobSource:
+        path, size = self.blobs[sha256], self.blobs[sha256].stat().st_size
+        if sha256 in self.absent:
+            return BlobSource(sha256, size, None, absent=True)
+        return BlobSource(sha256, size, path, proven=sha256 in self.unchecked)
 
 
 def _media_type(data: bytes) -> str:

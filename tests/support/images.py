@@ -77,7 +77,7 @@ def make_layer(files: Mapping[str, bytes], links: Mapping[str, str] | None = Non
 
 def random_layer(seed: str, size: int) -> Layer:
     """About `size` bytes that do not compress, the same for the same seed."""
-    return make_layer({f"data/{seed.replace('/', '_')}": random.Random(seed).randbytes(size)})  # noqa: S311 - content
+    return make_layer({f"data/{seed.replace('/', '_')}": random.Random(seed).randbytes(size)})
 
 
 class Layout:

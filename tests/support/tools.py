@@ -21,18 +21,22 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
+    "env": "coreutils",
     "faketime": "faketime",
     "gpg": "gpg",
     "gpgv": "gpgv",
     "ip": "iproute2",
+    "nginx": "nginx-light",
     "npm": "npm",
     "podman": "podman",
     "reprepro": "reprepro",
+    "setpriv": "util-linux",
     "skopeo": "skopeo",
     "sqv": "sqv",
-    "ssh-agent": "openssh-client",
     "ssh-add": "openssh-client",
+    "ssh-agent": "openssh-client",
     "ssh-keygen": "openssh-client",
+    "systemd-analyze": "systemd",
     "tar": "tar",
     "unshare": "util-linux",
     "wrk": "wrk",
@@ -56,6 +60,12 @@ def tool(name: str) -> str:
     if found is None:
         raise MissingToolError(f"{name} is not installed; on Debian and Ubuntu: apt-get install {PACKAGES[name]}")
     return str(found)
+
+
+def root(why: str) -> None:
+    """Returns when this process is root. Raises `MissingToolError` saying `why` it has to be."""
+    if os.getuid() != 0:
+        raise MissingToolError(f"only root may do this: {why}")
 
 
 def missing_packages() -> list[str]:

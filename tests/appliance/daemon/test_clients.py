@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.appliance.daemon.conftest import FILES, HELD
-from tests.appliance.daemon.serving import PROGRAM, Answer, Crate
+from tests.appliance.daemon.serving import PROGRAM, Answer, Crate, sha256
 from tests.support.busybox import busybox_layout
 from tests.support.containerd import Containerd
 from tests.support.images import BOTH, MadeImage, make_layout
@@ -73,7 +72,7 @@ def test_skopeo_pushes_and_pulls_everything(tmp_path: Path, tls_crate: Crate, tr
         run(*copy, "--dest-cert-dir", trust, "--dest-creds", f"me:{tls_crate.token}", local, remote)
     run(*copy, "--src-cert-dir", trust, remote, f"dir:{tmp_path / 'pulled'}")
     manifest = (tmp_path / "pulled/manifest.json").read_bytes()
-    assert f"sha256:{hashlib.sha256(manifest).hexdigest()}" == made.digest
+    assert sha256(manifest) == made.digest
 
 
 def test_skopeo_without_a_token_is_told_so(tmp_path: Path, tls_crate: Crate, trust: Path) -> None:
@@ -144,6 +143,38 @@ def test_containerd_follows_what_client_setup_prints(
     )
     assert refused.returncode != 0
     assert f"{tls_crate.address}/v2/nobody/nothing/manifests/1?ns=ghcr.io" in refused.stdout + refused.stderr
+
+
+def test_skopeo_follows_what_client_setup_prints(
+    tmp_path: Path, tls_crate: Crate, trust: Path, held: MadeImage
+) -> None:
+    """registries.conf makes the crate a mirror of docker.io: the image keeps its name."""
+    words: Words = [
+        *PROGRAM,
+        "--root",
+        tls_crate.root,
+        "client-setup",
+        "podman",
+        "--address",
+        tls_crate.address,
+        "--json",
+    ]
+    files = json.loads(run(*words))
+    configuration = tmp_path / "registries.conf"
+    configuration.write_text(files["/etc/containers/registries.conf.d/buzzcrate.conf"])
+    assert (trust / "ca.crt").read_text() == files[f"/etc/containers/certs.d/{tls_crate.address}/ca.crt"]
+    copy: Words = [
+        tool("skopeo"),
+        "--registries-conf",
+        configuration,
+        "copy",
+        "--all",
+        "--quiet",
+        "--src-cert-dir",
+        trust,
+    ]
+    run(*copy, f"docker://{HELD}:1", f"dir:{tmp_path / 'pulled'}")
+    assert sha256((tmp_path / "pulled/manifest.json").read_bytes()) == held.digest
 
 
 def test_curl_pulls_without_any_token(tmp_path: Path, tls_crate: Crate, trust: Path, held: MadeImage) -> None:
@@ -233,7 +264,7 @@ def test_the_plain_port_has_nothing_but_what_a_digest_protects(tls_crate: Crate,
 
 def test_files_are_served_by_name(tls_crate: Crate) -> None:
     ((name, data),) = FILES.items()
-    digest = f'"sha256:{hashlib.sha256(data).hexdigest()}"'
+    digest = f'"{sha256(data)}"'
     whole = tls_crate.request("GET", f"/files/{name}", token="")
     assert (whole.status, whole.body, whole.headers["etag"]) == (200, data, digest)
     part = tls_crate.request("GET", f"/files/{name}", headers={"Range": "bytes=-5"}, token="")
