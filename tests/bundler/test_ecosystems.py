@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from archive.digests import Digest
 from bundler import inspection
+from mirror.helm import oci
 from tests.bundler.test_build import unsigned
 from tests.bundler.workshop import Workshop
 from tests.bundler.worlds import World, archive, world
+from tests.mirror.helm.charts import Made, chart
+from tests.support.registries import Registry
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
@@ -205,3 +209,46 @@ def test_what_this_machines_clients_log_in_with_is_used_and_is_nowhere_in_the_cr
     for text in everything:
         for word in (b"hid den", secret.encode(), b"t0ken", b"wr0ng", b"ann:", basic.split()[1].encode()):
             assert word not in text
+
+
+def push(registry: Registry, made: Made, repository: str) -> None:
+    """What `helm push` does."""
+    content = oci.Descriptor(oci.CONTENT, made.sha256, len(made.content))
+    manifest, config = oci.build({"name": made.name, "version": made.version}, content, None)
+    for blob in (made.content, config):
+        _, headers, _ = registry.request("POST", f"/v2/{repository}/{made.name}/blobs/uploads/", b"")
+        joint = "&" if "?" in headers["location"] else "?"
+        place = f"{headers['location']}{joint}digest={Digest.of(blob)}"
+        registry.request("PUT", place, blob, {"Content-Type": "application/octet-stream"})
+    registry.put_manifest(f"{repository}/{made.name}", made.version, manifest)
+
+
+def test_a_chart_of_a_registry_comes_with_that_registrys_login_and_keeps_its_manifest(
+    tls_registry: Registry, tmp_path: Path
+) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        push(tls_registry, chart("web", version), "team/charts")
+    recipe = f"""[crate]
+name = "lab"
+[[charts]]
+name = "web"
+repository = "oci://registry.example.org/team/charts"
+version = "~1.1"
+[upstreams]
+"registry.example.org" = {{ url = "{tls_registry.url}", ca = "{tls_registry.ca}" }}
+"""
+    workshop = Workshop.make(tmp_path / "work", recipe)
+    refused = workshop.run("lock")
+    assert refused.returncode == 1
+    assert "team/charts/web may not be read without credentials" in refused.stderr
+    (workshop.folder / ".docker").mkdir()
+    login = {"auths": {tls_registry.address: {"auth": tls_registry.credentials}}}
+    (workshop.folder / ".docker" / "config.json").write_text(json.dumps(login))
+    workshop.succeed("lock")
+    (item,) = workshop.lock["items"]
+    assert item["origin"] == "oci://registry.example.org/team/charts/web:1.1.0"
+    assert {file["mediaType"] for file in item["files"]} == {oci.CONTENT, oci.MANIFEST, oci.CONFIG}
+    shutil.rmtree(workshop.cache)
+    built = workshop.build("--locked")
+    assert built["fetched"] == sum(file["size"] for file in item["files"])
+    assert tls_registry.credentials.encode() not in workshop.crate(built).read_bytes()
