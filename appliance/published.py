@@ -110,3 +110,15 @@ class Documents:
         self._size += len(body)
         while self._size > _CACHED:
             self._size -= len(self._kept.popitem(last=False)[1])
+
+
+def apt_sources(database: Database, origin: str) -> dict[str, str]:
+    """The `.sources` files that the active generation offers, by repository, for clients that reach it at `origin`."""
+    rows = database.reader.execute(
+        "SELECT path, body FROM published_files JOIN documents USING (digest)"
+        " WHERE generation = (SELECT id FROM generations WHERE active = 1) AND path GLOB 'apt/*.sources' ORDER BY path"
+    )
+    return {
+        path.removeprefix("apt/").removesuffix(".sources"): body.replace(ORIGIN, origin.encode()).decode()
+        for path, body in rows
+    }

@@ -24,7 +24,7 @@ KINDS = ("apt", "pypi", "npm", "chart")
 
 
 def resolved(folder: Path, kind: str, version: str = "1.0.0") -> tuple[Item, ...]:
-    """One ecosystem's items; their blobs lie in `folder`/blobs. Each brings a `yours` in `version` and a `mine` 1.0.0."""
+    """One ecosystem's items, their blobs in `folder`/blobs: a `yours` in `version`, and a `mine` 1.0.0."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "blobs").mkdir(exist_ok=True)
     return {"apt": _apt, "pypi": _pypi, "npm": _npm, "chart": _charts}[kind](folder, version).items
