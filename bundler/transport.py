@@ -46,16 +46,17 @@ class CachedTransport:
         stated = await self._http.persist(partial(self._stated, "HEAD", url))
         return stated if stated is not None else await self._http.persist(partial(self._stated, "GET", url))
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
-        """Brings the blob into the cache, where it may be already if its sha256 is given.
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
+        """Brings the blob into the cache, where it may be already if a digest is given.
 
         Raises `FetchFailed`, `CacheFull`.
         """
-        goal = Goal(Digest.parse(f"sha256:{sha256}") if sha256 else None, size, url)
+        named = f"sha256:{sha256}" if sha256 else f"sha512:{sha512}" if sha512 else ""
+        goal = Goal(Digest.parse(named) if named else None, size, url)
         with self._cache.in_use():
             if size is not None and not (sha256 and self._cache.has(sha256, size)):
                 self._cache.require(size - self._cache.begun(goal.key))
-            return await bring(goal, [self._opener(url, pinned=bool(sha256))], self._http, self._cache)
+            return await bring(goal, [self._opener(url, pinned=bool(named))], self._http, self._cache)
 
     async def adopt(self, path: Path) -> Fetched:
         """Copies a local file into the cache. Raises `CacheFull`, and OSError for the file itself."""

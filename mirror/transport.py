@@ -40,8 +40,11 @@ class Transport(Protocol):
         """What upstream says the size is, in bytes, or None when it does not say."""
         ...
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
-        """Brings the blob into the cache, checked against whatever is given. Raises `Problem`."""
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
+        """Brings the blob into the cache, checked against what is given (lower-case hex, bytes). Raises `Problem`.
+
+        What is there already by a digest that is given does not come over the wire again.
+        """
         ...
 
     async def adopt(self, path: Path) -> Fetched:

@@ -70,7 +70,8 @@ class Upstream:
             shasum = bytes.fromhex(str(dist.get("shasum", "")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadIndex(f"what the registry says of {what} cannot be read: {error!r}") from error
-        fetched = await self._transport.fetch(url)
+        sha512 = min((digest.hex() for algorithm, digest in promised if algorithm == "sha512"), default="")
+        fetched = await self._transport.fetch(url, sha512=sha512)
         told = {*promised, *([("sha1", shasum)] if shasum else [])}
         sums = await asyncio.to_thread(integrity.check, fetched.path, what, told)
         kept = {key: value for key, value in dist.items() if key != "tarball"}  # an address may hold a secret

@@ -44,7 +44,7 @@ class Upstream:
     async def size(self, url: str) -> int | None:
         return None if url in self.silent else len(self.content[url])
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
         self.fetched.append(url)
         data = self.content[url]
         assert sha256 in {"", hashlib.sha256(data).hexdigest()}

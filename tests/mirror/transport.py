@@ -48,10 +48,10 @@ class FolderTransport:
         async with self.session.head(url, allow_redirects=True) as response:
             return response.content_length
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
         self.asked.append(url)
         partial = self.folder / f"{hashlib.sha256(url.encode()).hexdigest()}.partial"
-        found, length = hashlib.sha256(), 0
+        found, strong, length = hashlib.sha256(), hashlib.sha512(), 0
         async with self.session.get(self._reached(url)) as response:
             if response.status != 200:
                 raise Problem(f"{url} answered {response.status}")
@@ -59,8 +59,10 @@ class FolderTransport:
                 async for block in response.content.iter_chunked(1 << 18):
                     file.write(block)
                     found.update(block)
+                    strong.update(block)
                     length += len(block)
-        if (sha256 and found.hexdigest() != sha256) or (size is not None and length != size):
+        wrong = sha256 not in {"", found.hexdigest()} or sha512 not in {"", strong.hexdigest()}
+        if wrong or (size is not None and length != size):
             raise Problem(f"{url} is not what was promised: {length} bytes, sha256 {found.hexdigest()}")
         return self._keep(partial, found.hexdigest(), length)
 
