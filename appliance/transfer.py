@@ -1,7 +1,8 @@
 """The pass over a crate's data: from its medium into an unfinished pack, and the proof that what is there is right.
 
 A blob that arrives in one go is hashed once, as a whole. Its chunks are looked at only when that whole is wrong, when
-a run was stopped in the middle of it, or when parts of it come on different sticks.
+a run was stopped in the middle of it, or when parts of it come on different sticks. They say where damage is; whether
+a blob is right is for its own digest to say, so that it does not matter where a run was stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from appliance.blobs import Blobs
 from appliance.kept import KeptVolumes
 from appliance.ranges import Ranges
 from appliance.unfinished import UnfinishedPack
-from archive.errors import FalseBlob, ReadFailed
+from archive.errors import Damaged, DigestMismatch, FalseBlob, ReadFailed
 from archive.layout import BLOCK, Kind, Placed
 from archive.progress import Task
 from archive.reader import Crate
@@ -35,6 +36,7 @@ class Transfer:
         self._stored = pack.journal.stored
         self._passed_over = 0  # up to where the archive holds nothing that is wanted
         self._unproven = Ranges()  # blobs whose data is written before their whole is known to be right
+        self._false: set[str] = set()  # those that turned out wrong as they are on the medium
         volumes.keep(pack.descriptor, pack.journal.stored)
 
     def run(self, task: Task) -> None:
@@ -51,11 +53,14 @@ class Transfer:
                     case BlobDone(placed=placed, proven=True) if placed.entry.chunks:
                         self._pack.verify(*_range(placed))
                         self._pack.prove(placed.entry.digest)
-                    case Damage() if not isinstance(piece.problem, FalseBlob) or piece.placed is None:
-                        self.damages.append(piece)  # a false blob is looked at below, chunk by chunk
+                    case Damage(placed=Placed() as placed, problem=FalseBlob()):
+                        self._false.add(placed.entry.digest)  # it is looked at below, chunk by chunk
+                    case Damage():
+                        self.damages.append(piece)
         self._keep_windows()
         self._pack.sync()
         self.check_chunks()
+        self._reconsider()
         self._prove()
         self.distrust_damages()
 
@@ -118,6 +123,43 @@ class Transfer:
             else:
                 where, problem = self._volumes.where(span.offset), mismatch(self._volumes, span)
                 self.damages.append(Damage(where, span.offset, span.length, placed, problem))
+
+    def _reconsider(self) -> None:
+        """Takes blobs whose chunks are not as the index says, and that are right all the same: then the index is wrong.
+
+        In one go they would have been taken without a look at their chunks.
+        """
+        suspects = {
+            damage.placed.entry.digest: damage.placed
+            for damage in self.damages
+            if damage.placed and damage.placed.entry.chunks and isinstance(damage.problem, DigestMismatch)
+        }
+        for digest, placed in suspects.items():
+            if digest not in self._false and self._complete(placed):
+                self._pack.verify(*_range(placed))
+                self._pack.prove(digest)
+                self.damages = [damage for damage in self.damages if damage.placed != placed]
+        self._pack.sync()
+
+    def _complete(self, placed: Placed) -> bool:
+        """Writes what is not verified of a blob, if all of it is at hand; whether the whole is right then."""
+        chunks = [span for span in placed.spans(self._crate.release.chunk) if span.kind is Kind.DATA]
+        doubtful = {span.offset for span in chunks if not self._verified.covers(span.offset, span.end)}
+        if not all(self._volumes.readable(span.offset, span.length) for span in chunks if span.offset in doubtful):
+            return False
+        state = hashlib.sha256()
+        for span in chunks:
+            if span.offset in doubtful:
+                try:
+                    data = self._volumes.pread(span.length, span.offset)
+                except Damaged:
+                    return False
+                self._pack.write(span.offset, memoryview(data))
+                state.update(data)
+            else:
+                for block in self._pack.blocks(span.offset, span.length):
+                    state.update(block)
+        return state.hexdigest() == placed.entry.digest
 
     def _prove(self) -> None:
         """Hashes the whole of each blob whose chunks came in several runs."""

@@ -142,6 +142,41 @@ def test_a_pushed_image_stays_when_releases_come_and_go(tmp_path: Path, desk: De
         assert skopeo_digest(served, LOCAL) == image.digest
 
 
+def test_a_private_registry_gives_images_with_what_is_attached_and_keeps_its_secrets(
+    tmp_path: Path, tls_registry: Registry, desk: Desk, crate: Crate
+) -> None:
+    host = "harbor.example.org"
+    image = make_layout(tmp_path / "image", f"{host}/team/app:1", referrers=["application/spdx+json"])
+    tls_registry.push(image.layout, image.digest, "team/app", "1")
+    (artifact,) = image.referrers
+    tls_registry.push(image.layout, artifact["digest"], "team/app")
+    # docker-registry 2.8 has no referrers API: clients keep an index under the subject's digest as a tag
+    listing = image.layout.index([artifact])
+    tls_registry.push(image.layout, listing["digest"], "team/app", image.digest.replace(":", "-"))
+    desk.write_recipe(
+        from_registry(image.reference, referrers="true"),
+        f'[upstreams]\n"{host}" = {{ url = "{tls_registry.url}", ca = "{tls_registry.ca}" }}',
+    )
+    refused = command(desk.build_words(tmp_path / "out"), desk.environment, expect=1)
+    assert "log in" in refused.err
+    login = Path(desk.environment["DOCKER_CONFIG"])
+    login.mkdir(parents=True)
+    (login / "config.json").write_text(
+        json.dumps({"auths": {tls_registry.address: {"auth": tls_registry.credentials}}})
+    )
+    (archive,) = desk.build(tmp_path / "out")
+    for secret in (tls_registry.credentials, tls_registry.password):
+        assert secret.encode() not in archive.read_bytes()
+        assert secret not in desk.lock.read_text()
+
+    crate.run("install", archive)
+    with crate.serving() as served:
+        url = f"{served.url}/v2/{host}/team/app/referrers/{image.digest}"
+        found = json.loads(command([tool("curl"), "-fsS", "--cacert", served.ca, url]).out)
+        assert [entry["digest"] for entry in found["manifests"]] == [artifact["digest"]]
+        skopeo_pull(served, f"{host}/team/app@{artifact['digest']}", "amd64", tmp_path / "pulled")
+
+
 def test_status_and_inspect_tell_a_script_what_is_there(tmp_path: Path, desk: Desk, crate: Crate) -> None:
     image = make_layout(tmp_path / "image", LOCAL)
     desk.write_recipe(from_layout(image), serial=7)

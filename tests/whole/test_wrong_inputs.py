@@ -112,7 +112,7 @@ STICKS = {
     "a part that is missing": Case(missing_part, 1, ".001"),
     "a last part that was cut": Case(cut_part, 1, ""),
     "two parts under each other's names": Case(swapped_parts, 1, ""),
-    "a last part with more behind it": Case(longer_part, 2, "4 bytes after"),
+    "a last part with more behind it": Case(longer_part, 2, "copy it again"),
     "no signature at all": Case(unsigned, 3, "sign"),
     "a signature by a key that nobody trusts": Case(somebody_elses_key, 3, "trust"),
 }
