@@ -15,15 +15,10 @@ from pathlib import Path
 
 from archive import catalogue
 from archive.catalogue import File, Item
-from archive.progress import SILENT
 from bench import workload
-from bench.aptwork import PACKAGES
+from bench.aptwork import PACKAGES, transport
 from bench.measure import Row, less_is_better, medians, run
 from bench.workload import Scale
-from bundler.cache import Cache
-from bundler.http import Http
-from bundler.transport import CachedTransport
-from bundler.upstreams import Upstreams
 from mirror.apt import replay
 from mirror.apt.closure import Closure
 from mirror.apt.packages import Package, PackagesIndex
@@ -47,9 +42,8 @@ def rows(folder: Path, scale: Scale) -> Iterator[Row]:
 async def _main_index(folder: Path) -> PackagesIndex:
     settings = apt_settings()
     keyring = Keyring.load(trusted_keyrings(settings))
-    async with Http(Upstreams.load(None, folder), progress=SILENT) as http:
-        transport = CachedTransport(http, Cache(folder / "cache"))
-        _, found = await read_packages(transport, machine_sources(settings)[0], keyring, ["amd64"], 0)
+    async with transport(folder) as there:
+        _, found = await read_packages(there, machine_sources(settings)[0], keyring, ["amd64"], 0)
     return found["amd64"][0]
 
 
@@ -104,11 +98,8 @@ def _spread(index: PackagesIndex, count: int) -> list[Package]:
 
 
 async def _fetch(folder: Path, packages: list[Package]) -> list[Path]:
-    async with Http(Upstreams.load(None, folder), progress=SILENT) as http:
-        transport = CachedTransport(http, Cache(folder / "cache"))
-        jobs = [
-            transport.fetch(f"{one.origin.url}/{one.filename}", sha256=one.sha256, size=one.size) for one in packages
-        ]
+    async with transport(folder) as there:
+        jobs = [there.fetch(f"{one.origin.url}/{one.filename}", sha256=one.sha256, size=one.size) for one in packages]
         fetched = await asyncio.gather(*jobs)
     debs = folder / "debs"
     debs.mkdir()

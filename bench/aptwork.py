@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from archive.progress import SILENT
 from mirror.apt.publish import publish
 from mirror.ecosystem import RepositorySigner, ResolveContext
 from mirror.openpgp import RepositoryKey
+from mirror.transport import Transport
 
 PACKAGES = ("nfs-common", "open-iscsi", "chrony", "wireguard-tools")
 
@@ -35,20 +37,29 @@ class Crate:
         raise FileNotFoundError(sha256)
 
 
-async def _resolve(folder: Path) -> None:
+@asynccontextmanager
+async def transport(folder: Path) -> AsyncIterator[Transport]:
+    """The bundler's own, with its cache in `folder`."""
     # Only here, so that publishing is measured with what a crate loads.
     from bundler.cache import Cache  # noqa: PLC0415
+    from bundler.credentials import Credentials  # noqa: PLC0415
     from bundler.http import Http  # noqa: PLC0415
+    from bundler.registry import RegistryClient  # noqa: PLC0415
     from bundler.transport import CachedTransport  # noqa: PLC0415
     from bundler.upstreams import Upstreams  # noqa: PLC0415
+
+    async with Http(Upstreams.load(None, folder), progress=SILENT) as http:
+        yield CachedTransport(RegistryClient(http, Credentials.load()), Cache(folder / "cache"))
+
+
+async def _resolve(folder: Path) -> None:
     from mirror.apt import replay  # noqa: PLC0415
     from mirror.apt.resolve import resolve  # noqa: PLC0415
     from mirror.apt.section import AptSection  # noqa: PLC0415
 
     replay.available = lambda: False  # asking apt is not what is compared with asking apt
-    async with Http(Upstreams.load(None, folder), progress=SILENT) as http:
-        transport = CachedTransport(http, Cache(folder / "cache"))
-        context = ResolveContext(transport, (Platform("linux", "amd64"),), folder, SILENT)
+    async with transport(folder) as there:
+        context = ResolveContext(there, (Platform("linux", "amd64"),), folder, SILENT)
         await resolve(AptSection(name="debian", packages=PACKAGES), context)
 
 
