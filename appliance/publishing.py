@@ -52,6 +52,11 @@ class Mirror:
         except PublicationClash as clash:
             conflict = all(clash.between) and into.disagree(clash.what, *clash.between, clash.hint)
             raise conflict or clash from clash
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise BadPublication(
+                f"a catalogue holds something for {self.package} that cannot be published: {error!r}",
+                hint="build the crate again, with the version of BuzzCrate that is here or an older one",
+            ) from error
 
 
 PUBLISHERS: Mapping[str, Publisher] = {
