@@ -48,6 +48,7 @@ K3S_ARCHITECTURES = ("amd64", "arm64", "arm")
 _K3S_VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>?#]*@")
 _QUERY = re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
+_FOLDER = re.compile(r"file:/[^\s\"'<>,;)]*")
 _TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 ReferenceText = Annotated[Reference, parsed(Reference.parse)]
@@ -237,8 +238,8 @@ def without_queries(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """`text` with its URLs as they may travel: without user, password, query and fragment."""
-    return without_queries(_USER_INFO.sub(r"\1", text))
+    """`text` with its URLs as they may travel: without user, password, query, fragment, and a machine's own folders."""
+    return _FOLDER.sub("file:…", without_queries(_USER_INFO.sub(r"\1", text)))
 
 
 def _refuse_user_info(path: Path, text: str) -> None:

@@ -252,3 +252,17 @@ version = "~1.1"
     built = workshop.build("--locked")
     assert built["fetched"] == sum(file["size"] for file in item["files"])
     assert tls_registry.credentials.encode() not in workshop.crate(built).read_bytes()
+
+
+def test_one_package_in_two_repositories_is_in_both_and_one_of_them_moves_alone(there: World, tmp_path: Path) -> None:
+    head, _, _ = there.recipe().partition("[[pypi]]")
+    section = head.partition("[[apt]]")[2]
+    workshop = there.workshop(tmp_path, f"{head}\n[[apt]]{section.replace('debian', 'spare')}")
+    workshop.succeed("lock")
+    places = {(item["name"], item["publish"]["repository"]) for item in workshop.lock["items"]}
+    assert places == {(name, place) for name in ("clock", "libtime") for place in ("debian", "spare")}
+    there.apt.files |= archive("1.1")
+    workshop.succeed("lock", "--update", "spare")
+    clocks = {(item["version"], item["publish"]["repository"]) for item in workshop.lock["items"]}
+    assert clocks == {("1.0", "debian"), ("1.1", "spare"), ("2.0", "debian"), ("2.0", "spare")}
+    assert inspection.inspect([workshop.crate(workshop.build())]).kinds.keys() == {"apt"}

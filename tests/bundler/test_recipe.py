@@ -9,7 +9,7 @@ import pytest
 
 from archive.platforms import Platform
 from bundler.errors import RecipeInvalid
-from bundler.recipe import Recipe
+from bundler.recipe import Recipe, without_secrets
 
 CRATE = '[crate]\nname = "lab"\n'
 DIGEST = "a" * 64
@@ -276,3 +276,21 @@ def test_a_query_hidden_behind_an_escape_is_refused(tmp_path: Path) -> None:
 def test_a_changed_query_leaves_the_recipe_the_same(tmp_path: Path) -> None:
     text = CRATE + f'[[files]]\nname = "a"\nurl = "https://example.org/a?%s"\nsha256 = "{DIGEST}"\n'
     assert load(tmp_path, text % "monday").sha256 == load(tmp_path, text % "tuesday").sha256
+
+
+TRAVELLING = {
+    "user info": ("tool @ https://ann:word@example.org/t.whl", "tool @ https://example.org/t.whl"),
+    "user info of any scheme": ("git+ssh://ann@example.org/x", "git+ssh://example.org/x"),
+    "a query and a fragment": (
+        "https://example.org/t.whl?token=1#sha256=2 and more",
+        "https://example.org/t.whl and more",
+    ),
+    "a folder of this machine": ("file:///srv/index, of pip", "file:…, of pip"),
+    "what is no URL": ("@scope/name@^1.2 (>= 2)", "@scope/name@^1.2 (>= 2)"),
+}
+
+
+@pytest.mark.parametrize("case", TRAVELLING.values(), ids=TRAVELLING.keys())
+def test_words_travel_without(case: tuple[str, str]) -> None:
+    text, travelling = case
+    assert without_secrets(text) == travelling
