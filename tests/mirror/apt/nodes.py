@@ -60,12 +60,16 @@ def write_tree(published: Iterable[Published], blobs: Path, tree: Path) -> None:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that reaches nothing but a web server over `tree`. `folder` keeps its changes; `clock` is its time."""
+    """A node that reaches nothing but a web server over `tree`. `folder` keeps its changes; `clock` is its time.
+
+    `server` is the command of another server on its loopback, at `PORT` too.
+    """
 
     folder: Path
     suite: str
     tree: Path
     clock: str = ""
+    server: str = ""
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Runs a shell command as root on the node."""
@@ -77,13 +81,14 @@ class Node:
             command = f"export LD_PRELOAD=/usr/lib/libfaketime.so.1 FAKETIME='@{self.clock}'; {command}"
             (upper / "etc/apt/apt.conf.d").mkdir(parents=True, exist_ok=True)
             (upper / "etc/apt/apt.conf.d/99faketime").write_text('APT::Sandbox::User "root";')
+        server = self.server or f"{sys.executable} -m http.server {PORT} --bind 127.0.0.1 --directory {self.tree}"
         inside = f"export DEBIAN_FRONTEND=noninteractive LC_ALL=C; {command}"
         script = f"""set -e
 ip link set lo up
 mount -t overlay overlay -o lowerdir={root(self.suite)},upperdir={upper},workdir={work} {merged}
 mount -t proc proc {merged}/proc
 mount --bind /dev {merged}/dev
-{sys.executable} -m http.server {PORT} --bind 127.0.0.1 --directory {self.tree} >/dev/null 2>&1 &
+{server} >{self.folder}/server.log 2>&1 &
 for _ in $(seq 100); do (: </dev/tcp/127.0.0.1/{PORT}) 2>/dev/null && break; sleep 0.05; done
 chroot {merged} /bin/sh -c {shlex.quote(inside)}
 """
