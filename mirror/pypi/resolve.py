@@ -60,14 +60,14 @@ class _Work:
         self.targets = targets(section.platforms or context.platforms, section.python, section.libc)
         self.local = {path.name: path for path in _globbed(context.base, section.wheels)}
         self.files = Files(context)
-        self.options: list[str] = []
+        self.indexes: dict[str, str] = {}
 
     async def run(self) -> Resolution:
-        self.options, notes = await uv.index_options(self.section.indexes)
+        self.indexes, notes = await uv.index_environment(self.section.indexes)
         for name, path in self.local.items():
             (self.folder / name).symlink_to(path)
         if self.local:
-            self.options += ["--find-links", str(self.folder)]
+            self.indexes["UV_FIND_LINKS"] = str(self.folder)
         selections: list[Selection] = []
         fresh = await self._first_selections()
         while fresh:
@@ -118,7 +118,7 @@ class _Work:
             [_existing(self.context.base, name) for name in files],
             target,
             constraints=self.section.constraints,
-            index_options=self.options,
+            indexes=self.indexes,
             sdists=self.section.sdists,
             folder=self.context.base,
         )

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +41,12 @@ async def compile_requirements(
     target: Target,
     *,
     constraints: Sequence[str] = (),
-    index_options: Sequence[str] = (),
+    indexes: Mapping[str, str] | None = None,
     sdists: bool = False,
     folder: Path,
 ) -> Resolved:
-    """The versions that satisfy all of it together on `target`. `folder` is where uv looks for its configuration.
+    """The versions that satisfy all of it together on `target`. `folder` is where uv looks for its configuration,
+    `indexes` what `index_environment` gave.
 
     Without `sdists` nothing is ever built. With them uv may have to run a package's build to learn what it needs.
     Raises `Unsolvable`, whose words are uv's explanation and no more, and `ToolFailed` where uv could not do its work.
@@ -55,8 +56,8 @@ async def compile_requirements(
         limits = _written(Path(scratch, "constraints.txt"), constraints)
         arguments = ["pip", "compile", wanted, *map(str, files), "--constraints", limits]
         arguments += ["--format", "pylock.toml", "--no-header", "--python", sys.executable]
-        arguments += ["--python-platform", target.uv_platform, "--python-version", target.python, *index_options]
-        code, out, err = await _uv(arguments if sdists else [*arguments, "--only-binary", ":all:"], folder)
+        arguments += ["--python-platform", target.uv_platform, "--python-version", target.python]
+        code, out, err = await _uv(arguments if sdists else [*arguments, "--only-binary", ":all:"], folder, indexes)
     if code == 1 and "No solution found" in err:
         raise Unsolvable(_explanation(err))
     if code != 0:
@@ -93,25 +94,26 @@ def parse_lock(text: bytes, what: str) -> Pylock:
         raise BadIndex(f"{what} is not a pylock: {error}", hint="PEP 751 says what one looks like") from error
 
 
-async def index_options(indexes: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Options for the indexes to use, and notes about what was left out.
+async def index_environment(indexes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Variables that tell uv the indexes to use, and notes about what was left out.
 
+    Variables, not options: an index may have a password in it, and a process list shows options to everybody.
     Indexes of the recipe; without any, those that uv's environment names; else those of pip's configuration, which
     most machines have; else whatever uv takes by itself.
     """
     if indexes:
-        return _options(indexes[0], indexes[1:]), []
+        return _environment(indexes[0], indexes[1:]), []
     if any(os.environ.get(name) for name in OWN_INDEX):
-        return [], []
+        return {}, []
     settings = await pip_settings()
     extra = settings.get("extra-index-url", "").split()
     local = [url for url in extra if url.startswith("file:")]
     notes = [f"{url} of pip's configuration is for this machine only; name it in `indexes` to use it" for url in local]
-    return _options(settings.get("index-url", ""), [url for url in extra if url not in local]), notes
+    return _environment(settings.get("index-url", ""), [url for url in extra if url not in local]), notes
 
 
-def _options(main: str, extra: Sequence[str]) -> list[str]:
-    return [*(["--default-index", main] if main else []), *(word for url in extra for word in ("--index", url))]
+def _environment(main: str, extra: Sequence[str]) -> dict[str, str]:
+    return {**({"UV_DEFAULT_INDEX": main} if main else {}), **({"UV_INDEX": " ".join(extra)} if extra else {})}
 
 
 def _written(path: Path, lines: Sequence[str]) -> str:
@@ -146,12 +148,14 @@ def program() -> str:
     return found
 
 
-async def _uv(arguments: Sequence[str], folder: Path) -> tuple[int, bytes, str]:
+async def _uv(
+    arguments: Sequence[str], folder: Path, indexes: Mapping[str, str] | None = None
+) -> tuple[int, bytes, str]:
     process = await asyncio.create_subprocess_exec(
         program(),
         *arguments,
         cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"},
+        env={**os.environ, **(indexes or {}), "NO_COLOR": "1", "UV_NO_PROGRESS": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
