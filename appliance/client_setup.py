@@ -118,8 +118,8 @@ def _apt(crate: Crate) -> Setup:
 def _pip(crate: Crate) -> Setup:
     config = f"[global]\nindex-url = {crate.url}/pypi/simple/\ncert = {_AUTHORITY}\n"
     notes = [
-        "pip install NAME, in virtual environments too, asks the crate and nobody else. Where REQUESTS_CA_BUNDLE is set,",
-        "pip goes by that instead of the certificate named here.",
+        "pip install NAME, in virtual environments too, asks the crate and nobody else.",
+        "Where REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE is set, pip goes by that instead of the certificate named here.",
     ]
     return Setup(notes, {_AUTHORITY: crate.authority, "/etc/pip.conf": config})
 

@@ -91,13 +91,13 @@ def setup(crate: Crate, client: str, served: Served) -> dict[str, str]:
 
 def run(folder: Path, *words: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Without any of this machine's own settings, which name other places to install from."""
-    foreign = ("pip_", "uv_", "npm_", "ssl_", "requests_ca_", "node_extra_ca_")
+    foreign = ("pip_", "uv_", "npm_", "ssl_", "requests_ca_", "curl_ca_", "node_extra_ca_")
     environment = {name: value for name, value in os.environ.items() if not name.lower().startswith(foreign)}
     environment |= {"HOME": str(folder), "UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_NO_CACHE_DIR": "1"}
     return subprocess.run(
         [str(word) for word in words],
         cwd=folder,
-        env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **settings},
+        env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "0", **settings},
         capture_output=True,
         text=True,
         timeout=240,
@@ -391,7 +391,7 @@ def test_clients_refuse_a_flipped_byte(built: Built, tmp_path: Path) -> None:
         chart = [f"{served.url}/helm", "--ca-file", str(served.ca)]
         told = {
             "HASHES": run(tmp_path / "pip", sys.executable, "-m", "pip", "install", "--target=t", "idna", **settings),
-            "EINTEGRITY": npm(served, tmp_path / "npm", "ci", "--ignore-scripts"),
+            "seems to be corrupted": npm(served, tmp_path / "npm", "ci", "--ignore-scripts"),
             "Error": helm(tmp_path / "helm", "template", "demo", "web", "--repo", *chart),
         }
     for words, done in told.items():
