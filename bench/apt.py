@@ -33,13 +33,13 @@ _WORK = [sys.executable, "-m", "bench.aptwork"]
 
 
 def rows(folder: Path, scale: Scale) -> Iterator[Row]:
-    index = asyncio.run(_main_index(folder))
+    index = asyncio.run(main_index(folder))
     yield from _resolving(folder, scale)
     yield from _publishing(folder, scale, index)
     yield from _publishing_much(folder, scale, index)
 
 
-async def _main_index(folder: Path) -> PackagesIndex:
+async def main_index(folder: Path) -> PackagesIndex:
     settings = apt_settings()
     keyring = Keyring.load(trusted_keyrings(settings))
     async with transport(folder) as there:
@@ -76,7 +76,7 @@ def _resolving(folder: Path, scale: Scale) -> Iterator[Row]:
     yield less_is_better("apt: resolve: peak memory", memory, 200, peer_name="goal", unit="MiB")
 
 
-def _item(package: Package) -> Item:
+def item(package: Package) -> Item:
     version = package.version.partition(":")[2] or package.version
     path = f"debian/pool/main/{package.sha256[:8]}/{package.name}_{version}_{package.architecture}.deb"
     about = {"repository": "debian", "suite": "bookworm", "component": "main", "architecture": "amd64"}
@@ -90,14 +90,14 @@ def _item(package: Package) -> Item:
     )
 
 
-def _spread(index: PackagesIndex, count: int) -> list[Package]:
+def spread(index: PackagesIndex, count: int) -> list[Package]:
     """So many packages of at most a megabyte from all over the archive."""
     names = index.names()
     found = (index.named(name)[0] for name in names[:: len(names) // (count * 2)])
     return [package for package in found if package.size <= 10**6][:count]
 
 
-async def _fetch(folder: Path, packages: list[Package]) -> list[Path]:
+async def fetch(folder: Path, packages: list[Package]) -> list[Path]:
     async with transport(folder) as there:
         jobs = [there.fetch(f"{one.origin.url}/{one.filename}", sha256=one.sha256, size=one.size) for one in packages]
         fetched = await asyncio.gather(*jobs)
@@ -110,22 +110,24 @@ async def _fetch(folder: Path, packages: list[Package]) -> list[Path]:
     return found
 
 
+def reprepro(base: Path, debs: list[Path]) -> float:
+    """Seconds that it takes to publish these."""
+    workload.remove(base)
+    (base / "conf").mkdir(parents=True)
+    (base / "conf/distributions").write_text("Codename: bookworm\nArchitectures: amd64\nComponents: main\n")
+    return run([tool("reprepro"), "-S", "x", "-P", "optional", "-b", base, "includedeb", "bookworm", *debs]).wall
+
+
 def _publishing(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Row]:
-    packages = _spread(index, scale.debs)
-    debs = asyncio.run(_fetch(folder, packages))
+    packages = spread(index, scale.debs)
+    debs = asyncio.run(fetch(folder, packages))
     file, tree = folder / "catalogue", folder / "tree"
-    file.write_bytes(catalogue.write(_item(package) for package in packages))
-    base, home = folder / "reprepro", folder / "aptly"
+    file.write_bytes(catalogue.write(item(package) for package in packages))
+    home = folder / "aptly"
 
     def ours() -> list[float]:
         workload.remove(tree)
         return [run([*_WORK, "publish", file, tree]).wall]
-
-    def reprepro() -> list[float]:
-        workload.remove(base)
-        (base / "conf").mkdir(parents=True)
-        (base / "conf/distributions").write_text("Codename: bookworm\nArchitectures: amd64\nComponents: main\n")
-        return [run([tool("reprepro"), "-S", "x", "-P", "optional", "-b", base, "includedeb", "bookworm", *debs]).wall]
 
     def aptly() -> list[float]:
         workload.remove(home)
@@ -138,7 +140,7 @@ def _publishing(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Ro
         steps = (["repo", "add", "bench", folder / "debs"], ["publish", "repo", *options, "bench"])
         return [sum(run([*command, *words]).wall for words in steps)]
 
-    (wall,), (slow,), (other,) = medians(scale.runs, ours, reprepro, aptly)
+    (wall,), (slow,), (other,) = medians(scale.runs, ours, lambda: [reprepro(folder / "reprepro", debs)], aptly)
     name = f"apt: publish {scale.debs} packages"
     yield less_is_better(name, wall, slow, peer_name="reprepro includedeb", unit="s")
     yield less_is_better(name, wall, other, peer_name="aptly repo add, publish -skip-contents", unit="s")
@@ -146,7 +148,7 @@ def _publishing(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Ro
 
 def _publishing_much(folder: Path, scale: Scale, index: PackagesIndex) -> Iterator[Row]:
     file, tree = folder / "large-catalogue", folder / "large-tree"
-    file.write_bytes(catalogue.write(_item(index.named(name)[0]) for name in index.names()[: scale.packages]))
+    file.write_bytes(catalogue.write(item(index.named(name)[0]) for name in index.names()[: scale.packages]))
 
     def ours() -> list[float]:
         workload.remove(tree)
