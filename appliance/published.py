@@ -13,6 +13,7 @@ from appliance.database import Database
 from appliance.errors import UnknownBlob
 from mirror.ecosystem import ORIGIN
 
+_KNOWN = 10_000  # paths whose meaning is kept in memory
 _CACHED = 16 << 20  # bytes of documents kept in memory
 SMALL = 1 << 20  # bytes of the largest document that is kept there, and sent in one go
 
@@ -41,7 +42,7 @@ class Served:
 
 
 class PublishedPaths:
-    """Asks the database each time, so nothing is ever stale. May be used from any thread."""
+    """Answers from memory for as long as nobody commits, so nothing is ever stale. To be used from one thread."""
 
     _ROWS = (
         "SELECT path, accepts, published_files.digest, size, media_type, origin_bound, modified, documents.id"
@@ -51,10 +52,21 @@ class PublishedPaths:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[str, list[Served]] = {}
+        self._known_at = -1
 
     def variants(self, path: str) -> list[Served]:
         """All that is served at a path, the default first."""
-        return self._read(" AND path = ? ORDER BY accepts", path)
+        version = self._database.data_version()
+        if version != self._known_at or len(self._known) > _KNOWN:
+            self._known.clear()
+            self._known_at = version
+        found = self._known.get(path)
+        if found is None:
+            found = self._read(" AND path = ? ORDER BY accepts", path)
+            if found:
+                self._known[path] = found
+        return found
 
     def below(self, folder: str) -> list[Served]:
         """All that is served below `folder/`, in order."""

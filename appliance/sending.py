@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from appliance.blobs import OpenExtent
-from appliance.readahead import warm_slices
+from appliance.readahead import read_cached, warm_slices
 
 IDLE = 60.0  # seconds that a client may take for one slice before it counts as gone
 _SLICE = 1 << 20  # bytes handed to the kernel at once; with IDLE the slowest client served: 17 KiB a second
 _TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
+_AT_ONCE = 128 << 10  # bytes that go out with the headers in one system call, if they are in memory
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 _log = logging.getLogger(__name__)
@@ -97,6 +98,10 @@ async def send_extent(
     part = part_for(request, extent.size, headers)
     if isinstance(part, web.Response):
         return part
+    if part.length <= _AT_ONCE:
+        body = read_cached(extent.file.fileno(), extent.offset + part.start, part.length)
+        if body is not None:
+            return web.Response(status=part.status, headers=part.headers, body=body)
 
     async def send(response: web.StreamResponse) -> None:
         await _send(request, response, extent, (part.start, part.length), executor)
