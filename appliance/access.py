@@ -34,5 +34,9 @@ class Access:
         """`repository` is a registry's, or `files` for what lies below /files/."""
         return self.open_pulls or caller.role is not None
 
+    def may_list(self, caller: Caller) -> bool:
+        """Whether to tell the caller which repositories there are, those that he may read."""
+        return self.open_pulls or caller.role is not None
+
     def may_write(self, caller: Caller, repository: str) -> bool:
         return caller.role is Role.PUBLISHER

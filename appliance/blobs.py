@@ -17,6 +17,8 @@ from appliance.database import Database
 from appliance.errors import UnknownBlob
 from archive.digests import Digest
 
+_FRESH = 3600  # seconds for which a touch need not be repeated
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -134,6 +136,21 @@ class Blobs:
                 raise ValueError(f"{digest} has {extent.size} bytes, more than {limit}")
             extent.file.seek(extent.offset)
             return extent.file.read(extent.size)
+
+    def touch(self, digest: Digest) -> bool:
+        """Keeps a blob through the next collection, because somebody was told that it is here; False when it is not.
+
+        Writes at most once an hour: `touched` only has to stay well within a collection's grace.
+        """
+        now = int(time.time())
+        row = self._database.reader.execute(
+            "SELECT digest, touched FROM blobs WHERE digest IN (?, (SELECT digest FROM aliases WHERE alias = ?))",
+            (bytes.fromhex(digest.hex), str(digest)),
+        ).fetchone()
+        if row is None or abs(now - row[1]) < _FRESH:
+            return row is not None
+        with self._database.write() as connection:
+            return connection.execute("UPDATE blobs SET touched = ? WHERE digest = ?", (now, row[0])).rowcount > 0
 
     def add_loose(self, temporary: Path, digest: Digest, aliases: Iterable[Digest] = ()) -> None:
         """Takes over a finished file whose sha256 is `digest`, computed by the caller; `aliases` are its other digests.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from appliance import disk, reach
+from appliance import abandoned, disk, reach
 from appliance.punching import punch
 from appliance.store import Store
 from archive.layout import BLOCK, TRAILER, Head
@@ -28,19 +28,28 @@ GRACE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What went. `freed` in bytes of disk."""
+    """What went; `imports` are unfinished ones. `freed` in bytes of disk."""
 
     generations: int
     packs: int
     manifests: int
     blobs: int
+    imports: int
     freed: int
 
 
-def collect(store: Store, *, keep: int = KEEP, grace: timedelta = GRACE, progress: Progress = SILENT) -> Collection:
+def collect(
+    store: Store,
+    *,
+    keep: int = KEEP,
+    grace: timedelta = GRACE,
+    unfinished: bool = False,
+    progress: Progress = SILENT,
+) -> Collection:
     """Keeps the `keep` most recently active generations, the active one always, and all that people pushed and tagged.
 
-    Safe beside a serving daemon and concurrent pushes. Raises `StoreBusy`, `StoreFailed`.
+    Imports that were interrupted are kept while they can be gone on with, unless `unfinished` drops them. Safe beside a
+    serving daemon and concurrent pushes. Raises `StoreBusy`, `StoreFailed`.
     """
     since = time.time() - grace.total_seconds()
     with store.lock("collecting"), disk.problems("collecting"):
@@ -56,8 +65,10 @@ def collect(store: Store, *, keep: int = KEEP, grace: timedelta = GRACE, progres
             connection.execute("DELETE FROM documents WHERE digest NOT IN (SELECT digest FROM published_files)")
             loose = {row[0].hex() for row in connection.execute("SELECT digest FROM dropped WHERE pack IS NULL")}
             packs = _drop_packs(connection, waiting)
-        freed = _sweep_loose(store, loose, since) + _sweep_packs(store) + _punch_packs(store, progress)
-    return Collection(generations, packs, len(unreached), blobs, freed)
+        imports, leftovers = abandoned.leftovers(store, unfinished=unfinished)
+        freed = sum(map(_remove, leftovers))
+        freed += _sweep_loose(store, loose, since) + _sweep_packs(store) + _punch_packs(store, progress)
+    return Collection(generations, packs, len(unreached), blobs, imports, freed)
 
 
 def _waiting(connection: sqlite3.Connection, since: float) -> list[int]:

@@ -16,7 +16,7 @@ import signal
 import socket
 import ssl
 from asyncio import sslproto
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ from appliance.registry.service import Registry
 from appliance.store import Store
 
 LISTEN, PLAIN = "0.0.0.0:5000", "0.0.0.0:8080"
+IDLE = 60.0  # seconds
 _HOUSEKEEPING = 60.0  # seconds
 _KEEPALIVE = 75.0  # seconds that an idle connection may stay
-_SHUTDOWN = 10.0  # seconds for requests under way once the daemon is told to stop
+_SHUTDOWN = 2.0  # seconds for requests under way once the daemon is told to stop; aiohttp waits that long twice
 _BACKLOG = 1024
 _TLS_RECEIVE = 32 << 10  # bytes; two TLS records
 
@@ -47,7 +48,10 @@ _log = logging.getLogger("crate")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. `plain` None leaves the plain port out; `names` are further host names and addresses."""
+    """How to serve. `plain` None leaves the plain port out; `names` are further host names and addresses.
+
+    `idle` is how many seconds a client may be silent in the middle of a transfer.
+    """
 
     listen: Address
     plain: Address | None
@@ -55,6 +59,7 @@ class Settings:
     redirect: bool = True
     tls: bool = True
     open_pulls: bool = True
+    idle: float = IDLE
 
     def own_names(self) -> tuple[str, ...]:
         """All that the crate is called; what its certificate is issued for."""
@@ -77,6 +82,7 @@ class Daemon:
             Access(settings.open_pulls),
             own_hosts=frozenset(self._names),
             address=f"{WELL_KNOWN}:{settings.listen.port}",
+            idle=settings.idle,
             plain=settings.plain if settings.redirect else None,
         )
         if settings.tls:
@@ -94,9 +100,12 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         async with AsyncExitStack() as stack:
             stack.callback(self._registry.close)
-            await self._listen(stack, self._application(), self._settings.listen, self._context)
+            runners: list[web.AppRunner] = []
+            stack.push_async_callback(_end, runners)
+            runners.append(await _listen(self._application(), self._settings.listen, self._context))
             if self._settings.plain is not None:
-                await self._listen(stack, plain_application(self._registry, self._authority), self._settings.plain)
+                plain = plain_application(self._registry, self._authority)
+                runners.append(await _listen(plain, self._settings.plain))
             housekeeping = loop.create_task(self._keep_house())
             stack.callback(housekeeping.cancel)
             self._announce()
@@ -123,31 +132,6 @@ class Daemon:
         add_health(application, self._registry.store)
         return application
 
-    async def _listen(
-        self,
-        stack: AsyncExitStack,
-        application: web.Application,
-        address: Address,
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        runner = web.AppRunner(
-            application,
-            access_log=None,
-            keepalive_timeout=_KEEPALIVE,
-            shutdown_timeout=_SHUTDOWN,
-            # what is pushed is stored as it was sent, whatever encoding it claims to have
-            auto_decompress=False,
-        )
-        stack.push_async_callback(runner.cleanup)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, address.host, address.port, ssl_context=context, backlog=_BACKLOG).start()
-        except OSError as error:
-            hint = "another program has it: stop that, or choose with --listen and --plain"
-            if error.errno != errno.EADDRINUSE:
-                hint = "choose an address of this machine"
-            raise CannotListen(f"cannot listen at {address}: {os.strerror(error.errno or 0)}", hint=hint) from error
-
     def _announce(self) -> None:
         scheme = "https" if self._settings.tls else "http"
         plain = f" and http://{self._settings.plain}" if self._settings.plain else ""
@@ -162,6 +146,35 @@ class Daemon:
                     self.reload()
             except OSError:
                 _log.exception("housekeeping failed; it is tried again")
+
+
+async def _listen(
+    application: web.Application, address: Address, context: ssl.SSLContext | None = None
+) -> web.AppRunner:
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        keepalive_timeout=_KEEPALIVE,
+        shutdown_timeout=_SHUTDOWN,
+        # what is pushed is stored as it was sent, whatever encoding it claims to have
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port, ssl_context=context, backlog=_BACKLOG).start()
+    except OSError as error:
+        await runner.cleanup()
+        hint = {
+            errno.EADDRINUSE: "another program has it: stop that, or choose with --listen and --plain",
+            errno.EACCES: "ports below 1024 are root's: choose a higher one, or use crate-appliance service install",
+        }.get(error.errno or 0, "choose an address of this machine")
+        raise CannotListen(f"cannot listen at {address}: {os.strerror(error.errno or 0)}", hint=hint) from error
+    return runner
+
+
+async def _end(runners: Sequence[web.AppRunner]) -> None:
+    """Both ports at once, so that slow clients of one do not add to the wait for those of the other."""
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
 def run(root: Path, settings: Settings) -> None:
@@ -181,7 +194,13 @@ def _only_daemon(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyServing(f"a daemon serves the store at {root} already") from error
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise AlreadyServing(
+                f"a daemon serves the store at {root} already (process {holder})",
+                hint="a new generation needs no other one; stop it first to serve in another way",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)

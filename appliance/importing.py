@@ -67,7 +67,7 @@ def import_crate(store: Store, paths: Sequence[Path], keyring: Keyring, progress
         stack.enter_context(disk.problems(f"importing {volumes.stem}"))
         envelope = read_envelope(volumes)
         now = generations.now(store)
-        judgement = keyring.judge(envelope, now)
+        judgement = keyring.judge(envelope, now, volumes.stem)
         verdict = judgement.verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
         check_serial(verdict.release, crate.digest, keyring.floor(verdict.release.name, crate.digest))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from appliance.errors import IncompleteCrate
 from appliance.kept import KeptVolumes
-from archive.errors import Problem
+from archive.errors import MissingPart, Problem
 from archive.layout import Placed
 from archive.reader import Crate
 from archive.stream import Damage
@@ -20,9 +20,13 @@ _NAMED = 3
 
 
 def incomplete(
-    crate: Crate, volumes: KeptVolumes, damages: Sequence[Damage], lacking: Sequence[Placed]
+    crate: Crate, volumes: KeptVolumes, damages: Sequence[Damage], lacking: Sequence[Placed], *, kept: bool = True
 ) -> IncompleteCrate:
-    """The problem to raise. `lacking` are the blobs that are not whole in the store, damaged ones included."""
+    """The problem to raise. `lacking` are the blobs that are not whole, damaged ones included.
+
+    `kept`: the store has everything else. Missing parts are told of once, not with each place in them.
+    """
+    damages = [damage for damage in damages if not isinstance(damage.problem, MissingPart)]
     items = _items(crate, {placed.entry.digest for placed in lacking} | _digests(damages))
     lines = [f"{damage.reason}{_needed(items, _digests([damage]))}" for damage in damages[:_SHOWN]]
     if len(damages) > _SHOWN:
@@ -32,12 +36,13 @@ def incomplete(
         for part in volumes.lacking(placed.data_offset, placed.data_offset + placed.entry.size):
             by_part[part].add(placed.entry.digest)
     lines += [f"{part} is missing{_needed(items, digests)}" for part, digests in sorted(by_part.items())]
+    remedy = _remedy(volumes, damages, sorted(by_part))
     size = sum(placed.entry.size for placed in lacking)
     release = crate.release
     what = f"{release.name} {release.serial} is not complete; blobs not whole: {len(lacking)} ({units.size(size)})"
     return IncompleteCrate(
         "\n  ".join([what, *lines]),
-        hint=f"all else is kept; install again with {_remedy(volumes, damages, sorted(by_part))}",
+        hint=f"{'all else is kept; install again' if kept else 'try again'} with {remedy}",
     )
 
 

@@ -14,8 +14,9 @@ from appliance.kept import KeptVolumes
 from appliance.keyring import Keyring
 from appliance.store import Store
 from archive.progress import SILENT, Progress
-from archive.reader import Crate, Report, read_envelope, verify_archive
+from archive.reader import Crate, read_envelope
 from archive.trust import Verdict
+from archive.verification import Report, verify_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,19 @@ class Verified:
 def install(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> Installed:
     """Imports the crates among `paths` and makes them the active ones of their names, all in one generation.
 
+    Of several releases of one name the latest becomes active, in whatever order they were given.
     A daemon that serves this store sees the new generation at its next request. Raises `StoreBusy`, what
     `import_crate` and `activate` raise; what was served before is served then.
     """
     with store.lock(f"installing {', '.join(path.name for path in paths)}"):
         keyring = Keyring(store)
         imports = tuple(import_crate(store, group, keyring, progress) for group in group_crates(paths))
-        activation = generations.activate(store, [imported.pack for imported in imports])
+        latest: dict[str, Imported] = {}
+        for imported in imports:
+            named = latest.setdefault(imported.release.name, imported)
+            if imported.release.serial > named.release.serial:
+                latest[imported.release.name] = imported
+        activation = generations.activate(store, [imported.pack for imported in latest.values()])
     return Installed(imports, activation)
 
 
@@ -59,10 +66,10 @@ def verify(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> 
 def _verify(store: Store, paths: Sequence[Path], keyring: Keyring, progress: Progress) -> Verified:
     with KeptVolumes.open(paths) as volumes:
         envelope = read_envelope(volumes)
-        verdict = keyring.judge(envelope, generations.now(store)).verdict
+        verdict = keyring.judge(envelope, generations.now(store), volumes.stem).verdict
         crate = Crate(volumes, envelope.signed, verdict.release)
         report = verify_archive(crate, progress)
         if report.damages:
             damaged = {damage.placed.entry.digest: damage.placed for damage in report.damages if damage.placed}
-            raise incomplete(crate, volumes, report.damages, list(damaged.values()))
+            raise incomplete(crate, volumes, report.damages, list(damaged.values()), kept=False)
     return Verified(verdict, report)

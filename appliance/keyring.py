@@ -22,7 +22,7 @@ from typing import Any
 from appliance import disk
 from appliance.errors import BadTrust
 from appliance.store import Store
-from archive.errors import UnsupportedKey
+from archive.errors import MalformedKey, Problem, UnsupportedKey
 from archive.keys import TYPES, PublicKey
 from archive.reader import Envelope
 from archive.release import NAME
@@ -67,6 +67,11 @@ class Keyring:
         """
         if _FINGERPRINT.fullmatch(key.strip()):
             return self._add_fingerprint(key.strip(), principal)
+        if key.startswith("SHA256:"):
+            raise MalformedKey(
+                "this is not a whole fingerprint",
+                hint="it has 43 characters behind SHA256:; see ssh-keygen -l",
+            )
         public = PublicKey.from_line(key.strip())
         if public.type not in TYPES:
             raise UnsupportedKey(
@@ -105,8 +110,11 @@ class Keyring:
             *(Trusted(name, fingerprint, "", known=False) for fingerprint, name in self._waiting()),
         ]
 
-    def judge(self, envelope: Envelope, when: datetime) -> Judgement:
-        """Whether a crate is trusted; changes nothing. Raises what `archive.trust.judge` raises, `BadTrust`."""
+    def judge(self, envelope: Envelope, when: datetime, file: str) -> Judgement:
+        """Whether a crate is trusted; changes nothing. `file` is its name, for what is said of it.
+
+        Raises what `archive.trust.judge` raises, `BadTrust`.
+        """
         text = _read(self._signers)
         waiting = dict(self._waiting())
         learned = tuple(
@@ -116,7 +124,10 @@ class Keyring:
         )
         signers = AllowedSigners.parse("\n".join([text, *learned]))
         policies = self.policies()
-        verdict = judge(envelope.signed, envelope.slot, signers, lambda name: policies.get(name, Policy()), when)
+        try:
+            verdict = judge(envelope.signed, envelope.slot, signers, lambda name: policies.get(name, Policy()), when)
+        except Problem as error:
+            raise error.at(file) from error
         return Judgement(verdict, learned)
 
     def learn(self, judgement: Judgement) -> None:

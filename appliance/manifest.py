@@ -46,8 +46,10 @@ class Manifest:
             raise InvalidValue("the manifest is not a JSON object")
         try:
             return cls._from(document, media_type)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidValue(f"the manifest does not keep to its specification: {error!r}") from error
+        except KeyError as error:
+            raise InvalidValue(f"a descriptor in the manifest has no {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise InvalidValue("the manifest has something of the wrong type in it") from error
 
     @classmethod
     def _from(cls, document: dict[str, Any], media_type: str) -> Manifest:

@@ -19,7 +19,7 @@ from appliance.negotiation import choose
 from appliance.published import SMALL, Served
 from appliance.registry.errors import Refusal, Unauthorized
 from appliance.registry.service import Registry
-from appliance.sending import IDLE, part_for, send_bytes, send_extent, stream
+from appliance.sending import part_for, send_bytes, send_extent, stream
 from archive.digests import Digest
 
 # What the log calls a thing that is asked for below each root.
@@ -97,7 +97,7 @@ async def _send(
 ) -> web.StreamResponse:
     if served.document is None:
         with registry.store.blobs.open(Digest.sha256(served.sha256)) as extent:
-            return await send_extent(request, extent, headers, registry.readers)
+            return await send_extent(request, extent, headers, registry.readers, idle=registry.idle)
     if served.origin_bound or served.size <= SMALL:
         origin = registry.callers.origin(request).encode()
         return await send_bytes(request, await registry.documents.whole(served, origin), headers)
@@ -108,7 +108,7 @@ async def _send(
 
     async def send(response: web.StreamResponse) -> None:
         for at in range(part.start, end, _PIECE):
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(registry.idle):
                 await response.write(await registry.documents.piece(served, at, min(_PIECE, end - at)))
 
     return await stream(request, part, f"/{served.path}", send)

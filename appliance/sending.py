@@ -21,8 +21,7 @@ from aiohttp import web
 from appliance.blobs import OpenExtent
 from appliance.readahead import read_cached, warm_slices
 
-IDLE = 60.0  # seconds that a client may take for one slice before it counts as gone
-_SLICE = 1 << 20  # bytes handed to the kernel at once; with IDLE the slowest client served: 17 KiB a second
+_SLICE = 1 << 20  # bytes handed to the kernel at once; over a minute of idleness, 17 KiB a second at least
 _TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
 _AT_ONCE = 128 << 10  # bytes that go out with the headers in one system call, if they are in memory
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -92,9 +91,12 @@ def part_for(request: web.Request, size: int, headers: Mapping[str, str]) -> Par
 
 
 async def send_extent(
-    request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor
+    request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor, *, idle: float
 ) -> web.StreamResponse:
-    """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent."""
+    """Answers a GET or HEAD with the extent; `headers` must hold an ETag. The caller closes the extent.
+
+    A client that takes longer than `idle` seconds for one slice counts as gone.
+    """
     part = part_for(request, extent.size, headers)
     if isinstance(part, web.Response):
         return part
@@ -104,7 +106,7 @@ async def send_extent(
             return web.Response(status=part.status, headers=part.headers, body=body)
 
     async def send(response: web.StreamResponse) -> None:
-        await _send(request, response, extent, (part.start, part.length), executor)
+        await _send(request, response, extent, (part.start, part.length), executor, idle=idle)
 
     return await stream(request, part, f"sha256:{extent.sha256}", send)
 
@@ -130,7 +132,7 @@ async def stream(
         except OSError as error:  # a time-out is one, too
             # The status is out; all that can be said now is said by breaking the connection.
             if not isinstance(error, ConnectionError):
-                _log.warning("sending %s to %s broke off: %s", what, request.remote, error or "timed out")
+                _log.warning("sending %s to %s broke off: %s", what, request.remote, str(error) or "timed out")
             if request.transport is not None:
                 request.transport.abort()
     return response
@@ -142,6 +144,8 @@ async def _send(
     extent: OpenExtent,
     selected: tuple[int, int],
     executor: Executor,
+    *,
+    idle: float,
 ) -> None:
     descriptor, (start, length) = extent.file.fileno(), selected
     secure = request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
@@ -153,7 +157,7 @@ async def _send(
         async for offset, count in slices:
             if request.transport is None:
                 raise ConnectionResetError("the client went away")
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(idle):
                 if secure:
                     await _write(response, descriptor, offset, count)
                 elif await loop.sendfile(request.transport, extent.file, offset, count, fallback=False) != count:

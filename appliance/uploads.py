@@ -35,15 +35,19 @@ class Upload:
     _sha256: Any = field(default_factory=hashlib.sha256)
 
     def append(self, data: bytes | bytearray) -> None:
-        """Blocks on the disk. Raises `StoreFull`."""
-        with disk.problems("receiving a push"), self.path.open("ab") as file:
-            file.write(data)
+        """Blocks on the disk. Raises `StoreFull`; the upload is then as long as it was."""
+        with disk.problems("receiving a push"), self.path.open("r+b", buffering=0) as file:
+            disk.write_all(file.fileno(), memoryview(data), self.size)
         self._sha256.update(data)
         self.size += len(data)
         self.touched = time.monotonic()
 
     def digests(self, wanted: Digest) -> tuple[Digest, Digest]:
-        """The content's sha256 and its digest by `wanted`'s algorithm. Blocks on the disk."""
+        """The content's sha256 and its digest by `wanted`'s algorithm. Blocks on the disk.
+
+        From here on the file holds the content and nothing else.
+        """
+        os.truncate(self.path, self.size)  # a write that failed may have left something behind
         sha256 = Digest.sha256(self._sha256.hexdigest())
         if wanted.algorithm == "sha256":
             return sha256, sha256

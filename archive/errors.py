@@ -61,6 +61,8 @@ Exit codes are the contract of both command lines: 1 failed, 2 wrong use or wron
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class Problem(Exception):  # noqa: N818 - a user reads this; it is a problem, with a hint
     """Anything a user, a peer or a medium can cause. Ends a command in one line, never in a traceback."""
@@ -71,6 +73,12 @@ class Problem(Exception):  # noqa: N818 - a user reads this; it is a problem, wi
         super().__init__(what)
         self.what = what
         self.hint = hint
+
+    def at(self, where: str) -> Self:
+        """The same problem, saying where: which file, where several were given."""
+        self.what = f"{where}: {self.what}"
+        self.args = (self.what,)
+        return self
 
 
 class InvalidValue(Problem):

@@ -97,6 +97,8 @@ class PublicKey:
     def from_line(cls, line: str) -> PublicKey:
         """A line of a `.pub` file: type, base64, comment. Raises `MalformedKey`."""
         words = line.split(maxsplit=2)
+        if line.startswith("-----BEGIN "):
+            raise MalformedKey("this is a private key", hint="name the .pub file beside it, and keep this one secret")
         if len(words) < 2:
             raise MalformedKey(
                 f"{line[:60]!r} is not a public key", hint="it is one line: ssh-ed25519, the key, a comment"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from archive import catalogue, index, layout, sshsig
+from archive import catalogue, index, layout
 from archive.catalogue import Item
 from archive.errors import (
     ClashingNames,
@@ -30,9 +30,8 @@ from archive.index import Seen
 from archive.layout import Head, Member, Placed
 from archive.limits import KIB, LIMITS
 from archive.names import check_file_name
-from archive.progress import SILENT, Progress
 from archive.release import Pin, Release
-from archive.stream import BlobDone, Damage, Data, Piece, Work, mismatch, verified
+from archive.stream import Piece, Work, mismatch, verified
 from archive.volumes import Volumes
 
 _BLOCK = 256 * KIB
@@ -257,34 +256,3 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
             raise OverLimit(f"the catalogue has a line of more than {LIMITS.catalogue_line} bytes")
     if rest:
         yield rest
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What checking a whole crate found: how many blobs are sound, how many bytes were checked, and what is not."""
-
-    blobs: int
-    bytes: int
-    damages: tuple[Damage, ...]
-
-
-def verify_archive(crate: Crate, progress: Progress = SILENT) -> Report:
-    """Reads every byte and compares each chunk and each blob; keeps nothing. Damage does not end it.
-
-    Raises `MalformedSlot` and what `Crate.survey` raises.
-    """
-    sshsig.parse_slot(read_envelope(crate.volumes).slot)
-    blobs = size = 0
-    damages: list[Damage] = []
-    with progress.task("verifying", crate.total_size) as task:
-        for piece in crate.stream():
-            match piece:
-                case Data():
-                    size += len(piece.data)
-                    task.advance(len(piece.data))
-                case BlobDone():
-                    blobs += 1
-                case Damage():
-                    damages.append(piece)
-                    task.advance(piece.length)
-    return Report(blobs, size, tuple(damages))

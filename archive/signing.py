@@ -104,7 +104,10 @@ def load_signer(path: Path, passphrase: Callable[[], str] | None = None) -> Sign
     with path.open("rb") as file:
         text = file.read(_KEY_FILE).decode("ascii", "replace")
     if _BEGIN not in text:
-        public = PublicKey.from_line(text.strip())
+        try:
+            public = PublicKey.from_line(text.strip())
+        except MalformedKey as error:
+            raise error.at(str(path)) from error
         return Agent(path, _usable(public, path))
     public, encrypted = _read_outside(text, path)
     if _usable(public, path).type != ED25519:

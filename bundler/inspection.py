@@ -14,9 +14,10 @@ from archive.catalogue import Item
 from archive.errors import Damaged, MissingPart
 from archive.layout import Placed
 from archive.progress import Progress
-from archive.reader import Crate, read_envelope, verify_archive
+from archive.reader import Crate, read_envelope
 from archive.release import time_text
 from archive.signers import AllowedSigners
+from archive.verification import verify_archive
 from archive.volumes import Volumes
 from bundler.platform_sizes import by_platform
 from bundler.resolve import images

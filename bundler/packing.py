@@ -67,7 +67,7 @@ def build(
                 progress=progress,
             )
         except BlobChanged as problem:
-            raise _evicted(problem, gathered.blobs) from problem
+            raise _explained(problem, gathered, recipe) from problem
     return Built(written, gathered.lock, lock is None, gathered.fetched)
 
 
@@ -110,15 +110,22 @@ def oci_index(items: Iterable[Item]) -> bytes:
     return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
 
 
-def _evicted(problem: BlobChanged, blobs: Iterable[BlobSource]) -> Problem:
-    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again."""
+def _explained(problem: BlobChanged, gathered: _Gathered, recipe: Recipe) -> Problem:
+    """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again.
+
+    A local file that is not what was locked is named as the recipe names it.
+    """
     path = Cache(default_root()).path(problem.digest)
-    if any(blob.path == path for blob in blobs):
+    if any(blob.path == path for blob in gathered.blobs):
         path.unlink(missing_ok=True)
         return SourceChanged(
             f"the cache held a damaged copy of sha256:{problem.digest}, which is removed now",
             hint="run the same command again: it is fetched anew",
         )
+    for item in gathered.lock.items:
+        local = item.kind != images.KIND and item.origin.startswith(origins.LOCAL)
+        if local and any(file.sha256 == problem.digest for file in item.files):
+            return _changed(item, origins.local_path(item.origin, recipe.base), _Updates(gathered.lock, recipe))
     return problem
 
 
@@ -143,7 +150,7 @@ async def _gather(recipe: Recipe, lock: Lock | None, progress: Progress) -> _Gat
             _wanted(lock, recipe, local, updates), connection.registry, connection.cache, progress
         )
         _remake_indexes(lock, local, connection)
-        await _remake_charts(lock, local, connection)
+        await _remake_charts(lock, updates, connection)
         return _Gathered(lock, _ordered(lock, local, connection.cache, fetched), fetched)
 
 
@@ -173,8 +180,16 @@ class _Local:
         """Finds the blobs of an item that came from this machine. Raises `SourceChanged` when they are not there."""
         for file in item.files:
             origin = file.origin or item.origin
-            if origin.startswith(origins.LOCAL) and not self._cache.has(file.sha256, file.size):
-                self._find(item, file, origins.local_path(origin, self._base))
+            if not origin.startswith(origins.LOCAL):
+                continue
+            path = origins.local_path(origin, self._base)
+            if item.kind != images.KIND and path.is_file():
+                # not out of the cache, which would hide that it has changed; the writer compares it with the lock
+                if path.stat().st_size != file.size:
+                    raise _changed(item, path, self._updates)
+                self.blobs[file.sha256] = BlobSource(file.sha256, file.size, path)
+            elif not self._cache.has(file.sha256, file.size):
+                self._find(item, file, path)
 
     def body(self, sha256: str) -> bytes:
         """A document, from wherever it is."""
@@ -185,14 +200,9 @@ class _Local:
             file.seek(source.offset)
             return file.read(source.size)
 
-    def changed(self, item: Item, path: Path) -> SourceChanged:
-        return SourceChanged(f"{path} is not what was locked as {images.title(item)}", hint=self._updates.of(item))
-
     def _find(self, item: Item, file: File, path: Path) -> None:
         if item.kind != images.KIND:
-            if not path.is_file() or self._cache.adopt(path).sha256 != file.sha256:
-                raise self.changed(item, path)
-            return
+            raise _changed(item, path, self._updates)
         if path not in self._opened:
             self._opened[path] = LocalImages.open(path)
         held = self._opened[path]
@@ -204,7 +214,11 @@ class _Local:
                 extent = held.blobs[digest]
                 self.blobs[file.sha256] = BlobSource(file.sha256, file.size, extent.path, extent.offset)
                 return
-        raise self.changed(item, path)
+        raise _changed(item, path, self._updates)
+
+
+def _changed(item: Item, path: Path, updates: _Updates) -> SourceChanged:
+    return SourceChanged(f"{path} is not what was locked as {images.title(item)}", hint=updates.of(item))
 
 
 def _wanted(lock: Lock, recipe: Recipe, local: _Local, updates: _Updates) -> Iterator[Wanted]:
@@ -241,7 +255,7 @@ def _remake_indexes(lock: Lock, local: _Local, connection: Connection) -> None:
                 connection.cache.put(made)
 
 
-async def _remake_charts(lock: Lock, local: _Local, connection: Connection) -> None:
+async def _remake_charts(lock: Lock, updates: _Updates, connection: Connection) -> None:
     """A chart that lies unpacked beside the recipe is packed again, unless the cache still has it."""
     cache = connection.cache
     for item in lock.items:
@@ -249,7 +263,7 @@ async def _remake_charts(lock: Lock, local: _Local, connection: Connection) -> N
             section = ChartSection(path=item.origin.removeprefix(origins.LOCAL))
             await helm.resolve(section, connection.context(lock.platforms))
             if not all(cache.has(file.sha256, file.size) for file in item.files):
-                raise local.changed(item, origins.local_path(item.origin, connection.base))
+                raise _changed(item, origins.local_path(item.origin, connection.base), updates)
 
 
 def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> list[BlobSource]:

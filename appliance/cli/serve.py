@@ -35,6 +35,13 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--no-redirect", is_flag=True, help="Send blobs over TLS too (behind NAT or in a tunnel, say)."
             ),
             click.option("--private", is_flag=True, help="Pulls need a token as well."),
+            click.option(
+                "--idle",
+                type=click.FloatRange(min=0, min_open=True),
+                default=daemon.IDLE,
+                show_default=True,
+                help="Seconds that a client may be silent in the middle of a transfer.",
+            ),
         ]
     ):
         function = option(function)
@@ -58,6 +65,7 @@ def serve(
     no_plain: bool,
     no_redirect: bool,
     private: bool,
+    idle: float,
     no_tls: bool,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -68,5 +76,6 @@ def serve(
         redirect=not no_redirect,
         tls=not no_tls,
         open_pulls=not private,
+        idle=idle,
     )
     daemon.run(root, settings)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from appliance import daemon
 from appliance import service as unit_file
 from appliance.addresses import Address
 from appliance.cli.serve import serving_options
@@ -31,6 +32,7 @@ def install(
     no_plain: bool,
     no_redirect: bool,
     private: bool,
+    idle: float,
     user: str,
     only_print: bool,
 ) -> None:
@@ -38,6 +40,7 @@ def install(
     options = ["--listen", listen, *(["--no-plain"] if no_plain else ["--plain", plain])]
     options += [word for name in names for word in ("--name", name)]
     options += ["--no-redirect"] * no_redirect + ["--private"] * private
+    options += [] if idle == daemon.IDLE else ["--idle", f"{idle:g}"]
     ports = [Address.parse(listen).port, *([] if no_plain else [Address.parse(plain).port])]
     text = unit_file.unit(root, options, user=user, low_ports=any(port < 1024 for port in ports))
     if only_print:

@@ -53,7 +53,7 @@ def _text(found: Status) -> str:
     ]
     lines += [
         f"unfinished: {pending.crate} ({pending.file}), {units.size(pending.stored)} of {units.size(pending.size)};"
-        " install it again to go on"
+        " install it again to go on, or crate-appliance gc --unfinished drops it"
         for pending in found.pending
     ]
     return "\n".join(lines)

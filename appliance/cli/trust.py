@@ -10,6 +10,7 @@ import click
 from appliance.errors import BadTrust
 from appliance.keyring import Keyring
 from appliance.store import Store
+from archive.errors import KeyProblem
 from archive.trust import Policy
 from console.command import JSON_OPTION, emit
 
@@ -34,9 +35,13 @@ def add(root: Path, key: str, name: str) -> None:
     try:
         text = key if key.startswith("SHA256:") else Path(key).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadTrust(f"{key} cannot be read: {error}", hint="name an OpenSSH .pub file, or a fingerprint") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadTrust(f"{key} cannot be read: {why}", hint="name an OpenSSH .pub file, or a fingerprint") from error
     with Store.open(root) as store:
-        trusted = Keyring(store).add(text, name)
+        try:
+            trusted = Keyring(store).add(text, name)
+        except KeyProblem as error:
+            raise error.at(key) from error
     click.echo(f"{trusted.principal} is trusted: {trusted.fingerprint}")
 
 

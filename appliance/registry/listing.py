@@ -28,6 +28,7 @@ async def list_tags(registry: Registry, call: Call) -> web.StreamResponse:
 
 async def list_repositories(registry: Registry, call: Call) -> web.StreamResponse:
     """Those that the caller may read."""
+    registry.check_list(call)
     limit = _limit(call)
     held = registry.contents.repositories(call.parameter("last"))
     readable = [repository for repository in held if registry.access.may_read(call.caller, repository)]

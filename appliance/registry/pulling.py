@@ -40,7 +40,7 @@ async def get_manifest(registry: Registry, call: Call) -> web.StreamResponse:
     repositories = registry.readable(call)
     for repository in repositories:
         found = registry.manifest(repository, reference)
-        if found is None:
+        if found is None or not await registry.keep_for(call, found.digest):
             continue
         headers = _manifest_headers(found)
         if etag_matches(call.request.headers.get("If-None-Match"), headers["ETag"]):
@@ -59,7 +59,7 @@ async def get_manifest(registry: Registry, call: Call) -> web.StreamResponse:
 async def get_blob(registry: Registry, call: Call) -> web.StreamResponse:
     digest = parse_digest(call.target.reference)
     for repository in registry.readable(call):
-        if not registry.contents.holds_blob(repository, digest):
+        if not registry.contents.holds_blob(repository, digest) or not await registry.keep_for(call, digest):
             continue
         try:
             extent = registry.store.blobs.open(digest)
@@ -75,7 +75,7 @@ async def get_blob(registry: Registry, call: Call) -> web.StreamResponse:
                 "Content-Type": "application/octet-stream",
                 "Cache-Control": _FOREVER,
             }
-            return await send_extent(call.request, extent, headers, registry.readers)
+            return await send_extent(call.request, extent, headers, registry.readers, idle=registry.idle)
     if call.request.method == "GET":  # a HEAD comes before pushes
         registry.note_missing(call, f"blob {_spelled(call, f'{call.target.repository}@{digest}')}")
     raise BlobUnknown(f"{call.target.repository} holds no blob {digest}")

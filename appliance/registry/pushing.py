@@ -28,7 +28,7 @@ async def put_manifest(registry: Registry, call: Call) -> web.StreamResponse:
     for tag in tags:
         if not is_tag(tag):
             raise ManifestInvalid(f"{tag[:160]!r} is not a tag", hint="use letters, digits and . _ - , at most 128")
-    body = await _body(call.request)
+    body = await _body(call.request, registry.idle)
     manifest = accept(body, call.request.headers.get("Content-Type", ""))
     sha256 = Digest.of(body)
     actual = Digest.of(body, expected.algorithm) if expected else sha256
@@ -98,11 +98,11 @@ def accept(body: bytes, content_type: str) -> Manifest:
         raise ManifestInvalid(error.what, hint=error.hint) from error
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, idle: float) -> bytes:
     """Raises `ManifestTooLarge` before it holds more than the limit."""
     body = bytearray()
     if (request.content_length or 0) <= LIMIT:
-        while chunk := await next_chunk(request):
+        while chunk := await next_chunk(request, idle):
             body += chunk
             if len(body) > LIMIT:
                 break

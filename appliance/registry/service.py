@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from appliance.access import Access, Caller
+from appliance.access import Access, Caller, Role
 from appliance.addresses import Address
 from appliance.manifest import LIMIT
 from appliance.published import Documents, PublishedPaths
@@ -54,15 +54,24 @@ class Registry:
     """One daemon's registry over one store. `own_hosts` may be replaced while it serves."""
 
     def __init__(
-        self, store: Store, access: Access, *, own_hosts: Collection[str], address: str, plain: Address | None = None
+        self,
+        store: Store,
+        access: Access,
+        *,
+        own_hosts: Collection[str],
+        address: str,
+        idle: float,
+        plain: Address | None = None,
     ) -> None:
         """`address` (host:port) goes into challenges to clients that do not say whom they asked.
 
-        `plain` is the plain port, if open pulls of blobs are to be redirected to it.
+        `idle` is how many seconds a client may be silent in the middle of a transfer. `plain` is the plain port, if
+        open pulls of blobs are to be redirected to it.
         """
         self.store = store
         self.access = access
         self.own_hosts = own_hosts
+        self.idle = idle
         self.plain = plain
         self.contents = Contents(store.database)
         self.paths = PublishedPaths(store.database)
@@ -100,6 +109,14 @@ class Registry:
     def check_write(self, call: Call, actions: str) -> None:
         if not self.access.may_write(call.caller, call.target.repository):
             raise self._refused(call, actions)
+
+    def check_list(self, call: Call) -> None:
+        if not self.access.may_list(call.caller):
+            raise Unauthorized(
+                "what there is here is told to those with a token",
+                hint="log in with a token as the password",
+                headers=self.callers.challenge(call.request),
+            )
 
     def held_by_crate(self, repository: str) -> Denied:
         return Denied(
@@ -144,6 +161,15 @@ class Registry:
         while self._manifests_size > _CACHED:
             self._manifests_size -= len(self._manifests.popitem(last=False)[1])
         return body
+
+    async def keep_for(self, call: Call, digest: Digest) -> bool:
+        """Keeps what a publisher is told by HEAD to be here, because he will not send it; False when it is gone by now.
+
+        Nobody else's requests keep anything.
+        """
+        if call.request.method != "HEAD" or call.caller.role is not Role.PUBLISHER:
+            return True
+        return await self.write(self.store.blobs.touch, digest)
 
     def note_missing(self, call: Call, what: str) -> None:
         """Remembers what was asked for in vain. Pushing clients ask before every upload, which means nothing."""

@@ -24,7 +24,6 @@ from archive.digests import Digest
 from archive.references import is_repository
 
 _PIECE = 1 << 20  # bytes gathered before a thread writes and hashes them
-_IDLE = 60.0  # seconds that a client may be silent in the middle of a body
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,18})-(\d{1,18})(?:/.*)?")
 
 
@@ -127,7 +126,7 @@ async def _receive(registry: Registry, call: Call, upload: Upload) -> None:
         raise StoreFull(f"the disk of the store has no room for {length} bytes", hint="crate-appliance gc frees space")
     piece = bytearray()
     try:
-        while chunk := await next_chunk(request):
+        while chunk := await next_chunk(request, registry.idle):
             piece += chunk
             if len(piece) >= _PIECE:
                 await registry.write(upload.append, piece)
@@ -140,10 +139,10 @@ async def _receive(registry: Registry, call: Call, upload: Upload) -> None:
         raise SizeInvalid("the body is not as long as its Content-Range says", hint="begin a new upload")
 
 
-async def next_chunk(request: web.Request) -> bytes:
-    """Empty at the end. Raises `BlobUploadInvalid` when the client fell silent or went away."""
+async def next_chunk(request: web.Request, idle: float) -> bytes:
+    """Empty at the end. Raises `BlobUploadInvalid` when the client fell silent for `idle` seconds or went away."""
     try:
-        async with asyncio.timeout(_IDLE):
+        async with asyncio.timeout(idle):
             return await request.content.readany()
     except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
         raise BlobUploadInvalid("the body broke off", hint="ask how far the upload is, and go on from there") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from archive.errors import WrongPassphrase
 from archive.limits import FAT32_PART
 from archive.signing import Signer, load_signer
 from bundler.errors import SignerMissing
@@ -65,6 +66,14 @@ def signers(keys: tuple[Path, ...]) -> list[Signer]:
             loaded.append(load_signer(path, _passphrase(path)))
         except FileNotFoundError as error:
             raise SignerMissing(f"the key {path} is not there", hint=f"crate-bundle keygen {path} makes one") from error
+        except OSError as error:
+            raise SignerMissing(
+                f"the key {path} cannot be read: {error.strerror}",
+                hint="name a key file, or a .pub file",
+            ) from error
+        except WrongPassphrase as error:
+            error.hint = error.hint and f"set {PASSPHRASE}, or {error.hint}"
+            raise
     return loaded
 
 

@@ -44,12 +44,33 @@ def test_from_trust_to_rollback(tmp_path: Path, key: Key, crate: Path) -> None:
     assert listed["trusted"][0]["principal"] == "release"
 
 
-def test_a_refusal_for_trust_is_exit_code_3(tmp_path: Path, crate: Path) -> None:
-    refused = run(tmp_path / "root", "install", crate)
+@pytest.mark.parametrize("verb", ["install", "verify"])
+def test_a_refusal_for_trust_is_exit_code_3_and_names_the_crate(tmp_path: Path, crate: Path, verb: str) -> None:
+    refused = run(tmp_path / "root", verb, crate)
     assert refused.returncode == 3
+    assert "crate-appliance: site-1.crate: it is signed by" in refused.stderr
     assert "not trusted here" in refused.stderr
     assert "hint: " in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+KEYS = {
+    "the private key": ("release", "this is a private key", ".pub"),
+    "half a fingerprint": ("SHA256:abc", "not a whole fingerprint", "43 characters"),
+    "not there": ("absent.pub", "absent.pub cannot be read: No such file or directory\n", ".pub"),
+    "a folder": (".", "cannot be read: Is a directory\n", ".pub"),
+}
+
+
+@pytest.mark.parametrize(("given", "said", "hint"), KEYS.values(), ids=KEYS)
+def test_what_is_no_public_key(tmp_path: Path, given: str, said: str, hint: str) -> None:
+    make_key(tmp_path)
+    path = given if given.startswith("SHA256:") else tmp_path / given
+    refused = run(tmp_path / "root", "trust", "add", path, "--as", "release")
+    assert refused.returncode == 2
+    assert str(path) in refused.stderr
+    assert said in refused.stderr
+    assert hint in refused.stderr.partition("hint: ")[2]
 
 
 def test_a_missing_part_is_exit_code_1_and_status_shows_what_is_unfinished(tmp_path: Path, key: Key) -> None:

@@ -16,7 +16,7 @@ from appliance.errors import StoreFailed, StoreFull
 from appliance.installing import install
 from tests.support.crates import CrateMaker, Key
 from tests.support.stores import served, trusting
-from tests.support.tools import tool
+from tests.support.tools import root, tool
 
 # Runs in a mount namespace of its own, where a small file system is mounted at argv[1]. The space check is told that
 # there is plenty: something else fills the disk meanwhile.
@@ -65,9 +65,9 @@ def test_a_file_system_that_really_fills_up(tmp_path: Path, key: Key) -> None:
     old, new = _crates(tmp_path, key)
     mount = tmp_path / "mount"
     mount.mkdir()
-    namespace = [tool("unshare"), "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    root("a file system is mounted, and grown later")
     done = subprocess.run(
-        [*namespace, sys.executable, "-c", _SCENE, mount, key.public, old, new],
+        [tool("unshare"), "--mount", sys.executable, "-c", _SCENE, mount, key.public, old, new],
         capture_output=True,
         text=True,
         check=False,

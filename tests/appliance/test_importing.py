@@ -15,6 +15,7 @@ import pytest
 from appliance.errors import IncompleteCrate, MissingBase, StoreBusy, StoreFull
 from appliance.installing import install, verify
 from appliance.journal import Range
+from appliance.keyring import Keyring
 from appliance.store import Store
 from appliance.unfinished import UnfinishedPack
 from archive.errors import MissingPart
@@ -347,6 +348,27 @@ def test_verify_names_the_damage_and_keeps_nothing(tmp_path: Path, key: Key, mak
         with pytest.raises(IncompleteCrate, match="needed by file f05"):
             verify(store, [crate])
         assert content(tmp_path / "root") == before
+
+
+def test_verify_without_a_part_names_it_once_and_promises_nothing(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
+    parts = maker.write(tmp_path / "site-1.crate", [key], part_size=PART)
+    parts[3].unlink()
+    with trusting(tmp_path / "root", key) as store, pytest.raises(IncompleteCrate) as caught:
+        verify(store, parts[:1])
+    assert caught.value.what.count("site-1.crate.003 is missing") == 1
+    assert caught.value.hint == "try again with the missing site-1.crate.003"
+
+
+@pytest.mark.parametrize("later_first", [False, True], ids=["in order", "the later one first"])
+def test_of_two_releases_the_later_becomes_active(
+    tmp_path: Path, key: Key, maker: CrateMaker, later_first: bool
+) -> None:
+    paths = [*maker.write(tmp_path / "site-1.crate", [key])]
+    maker.serial = 2
+    paths += maker.write(tmp_path / "site-2.crate", [key])
+    with trusting(tmp_path / "root", key) as store:
+        assert install(store, sorted(paths, reverse=later_first)).activation.crates == ("site 2",)
+        assert Keyring(store).floors() == {"site": 2}
 
 
 _SPLITS: dict[str, Callable[[list[Path]], list[Path]]] = {

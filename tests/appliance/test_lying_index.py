@@ -10,7 +10,7 @@ import pytest
 
 from appliance import journal, unfinished
 from appliance.errors import IncompleteCrate
-from appliance.installing import install
+from appliance.installing import install, verify
 from appliance.journal import Journal, Range
 from appliance.store import Store
 from appliance.unfinished import UnfinishedPack
@@ -81,6 +81,7 @@ def test_a_chunk_that_the_index_names_wrongly_does_not_spoil_a_blob_that_is_righ
     with trusting(tmp_path / "undisturbed", key) as store:
         install(store, [stick])
     with trusting(tmp_path / "root", key) as store:
+        assert verify(store, [stick]), "verify must not refuse what install takes"
         stop(store, stick, at, monkeypatch)
         install(store, [stick])
         assert served(store, "files/large") == data

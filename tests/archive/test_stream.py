@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from archive import errors, layout
 from archive.errors import Problem
 from archive.progress import Silent, Task
-from archive.reader import Crate, read_envelope, verify_archive
+from archive.reader import Crate, read_envelope
 from archive.release import Pin
 from archive.stream import BlobDone, Damage, Data
+from archive.verification import verify_archive
 from archive.volumes import Volumes
 from archive.writer import write_crate
 from tests.archive.crates import (
@@ -188,6 +189,42 @@ def test_a_medium_that_fails_is_named_and_the_rest_read(tmp_path: Path, monkeypa
     assert type(damage.problem) is errors.ReadFailed
     assert "Input/output error" in damage.reason
     assert report.blobs == 3 + len(CONTENTS) - 1
+
+
+def test_every_damaged_chunk_of_a_blob_is_named(tmp_path: Path) -> None:
+    paths = written(tmp_path)
+    with opened(paths) as crate:
+        large = max(crate.entries(), key=lambda one: one.entry.size)
+    chunks = range(0, large.entry.size, CHUNK)
+    assert len(chunks) > 2
+    data = bytearray(GOOD)
+    for start in (chunks[0], chunks[-1]):
+        data[large.data_offset + start] ^= 1
+    with opened(written(tmp_path, bytes(data))) as crate:
+        report = verify_archive(crate)
+    assert [damage.offset - large.data_offset for damage in report.damages] == [chunks[0], chunks[-1]]
+    assert {type(damage.problem) for damage in report.damages} == {errors.DigestMismatch}
+    assert report.blobs == 2 + len(CONTENTS)
+
+
+def test_a_medium_that_reads_well_the_second_time_is_not_called_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = written(tmp_path)
+    with opened(paths) as crate:
+        large = max(crate.entries(), key=lambda one: one.entry.size)
+        flaws = [large.data_offset + 10]
+        real = os.preadv
+
+        def flaky(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+            got = real(descriptor, buffers, offset)
+            if flaws and offset <= flaws[0] < offset + got:
+                buffers[0][flaws.pop() - offset] ^= 1
+            return got
+
+        monkeypatch.setattr(os, "preadv", flaky)
+        (damage,) = verify_archive(crate).damages
+    assert damage.placed == large
 
 
 def test_a_leading_blob_is_read_by_its_pin(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from archive.signing import generate
 from tests.bundler.workshop import Workshop
 from tests.support.faulty import faulty_registry
 from tests.support.images import BOTH, make_layout
@@ -213,11 +214,15 @@ def test_a_damaged_blob_of_the_cache_is_dropped_and_fetched_again(registry: Regi
     assert workshop.crate(workshop.build()).read_bytes() == whole
 
 
-def test_a_local_file_that_changed_since_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cached", [True, False], ids=["held by the cache", "not held by the cache"])
+@pytest.mark.parametrize("same_size", [True, False], ids=["of the same size", "of another size"])
+def test_a_local_file_that_changed_since_is_refused_by_name(tmp_path: Path, *, same_size: bool, cached: bool) -> None:
     workshop = local_workshop(tmp_path)
     workshop.succeed("lock")
-    shutil.rmtree(workshop.cache)
-    (tmp_path / "notes.txt").write_text("something else\n")
+    if not cached:
+        shutil.rmtree(workshop.cache)
+    notes = tmp_path / "notes.txt"
+    notes.write_text(notes.read_text().swapcase() if same_size else "something else\n")
     workshop.keygen()
     done = workshop.run("build", "--out", "out", "--key", "release.key")
     assert done.returncode == 1
@@ -225,6 +230,31 @@ def test_a_local_file_that_changed_since_is_refused_by_name(tmp_path: Path) -> N
     assert "crate-bundle lock --update notes.txt" in done.stderr
     workshop.succeed("lock", "--update", "notes.txt")
     workshop.build()
+
+
+def test_a_local_file_that_is_gone_comes_from_the_cache(tmp_path: Path) -> None:
+    workshop = local_workshop(tmp_path)
+    whole = workshop.crate(workshop.build()).read_bytes()
+    (tmp_path / "notes.txt").unlink()
+    assert workshop.crate(workshop.build()).read_bytes() == whole
+
+
+KEYS = {
+    "encrypted, and nobody to ask": ("encrypted", "set BUZZCRATE_PASSPHRASE, or "),
+    "a folder": ("out", "the key out cannot be read"),
+    "no key at all": ("bundle.toml", "bundle.toml: "),
+    "not there": ("absent", "crate-bundle keygen absent"),
+}
+
+
+@pytest.mark.parametrize(("key", "said"), KEYS.values(), ids=KEYS)
+def test_keys_that_cannot_sign(tmp_path: Path, key: str, said: str) -> None:
+    workshop = local_workshop(tmp_path)
+    (tmp_path / "out").mkdir()
+    generate(tmp_path / "encrypted", "secret", "encrypted")
+    done = workshop.run("build", "--out", "out", "--key", key)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_changed_recipe_makes_the_lock_stale(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ PACKAGES = {
     "gpg": "gpg",
     "gpgv": "gpgv",
     "ip": "iproute2",
+    "kill": "procps",  # the unit reloads the daemon with it
     "nginx": "nginx-light",
     "npm": "npm",
     "podman": "podman",

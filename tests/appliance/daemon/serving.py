@@ -18,7 +18,7 @@ from appliance.access import Role
 from appliance.manifest import Manifest
 from appliance.store import Store
 from appliance.tokens import Tokens
-from tests.support.images import MANIFEST_TYPES, Layout
+from tests.support.images import MANIFEST_TYPES, Layout, MadeImage
 from tests.support.ports import LOOPBACK, free_port, listening
 from tests.support.processes import running
 
@@ -120,6 +120,17 @@ class Crate:
 
 def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def raw_request(crate: Crate, method: str, path: str, *headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {crate.address}", f"Authorization: Bearer {crate.token}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def largest_layer(image: MadeImage) -> tuple[str, bytes]:
+    manifest = json.loads(image.layout.path(image.manifests["linux/amd64"]["digest"]).read_bytes())
+    digest = manifest["layers"][0]["digest"]
+    return digest, image.layout.path(digest).read_bytes()
 
 
 def make_token(root: Path, role: Role = Role.PUBLISHER) -> str:

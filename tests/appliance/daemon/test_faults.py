@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.access import Role
 from appliance.store import Store
 from tests.appliance.daemon import serving
 from tests.appliance.daemon.conftest import HELD
-from tests.appliance.daemon.serving import Crate, sha256
+from tests.appliance.daemon.serving import Crate, largest_layer, raw_request, sha256
 from tests.support.images import OCI_TYPES, MadeImage, make_layout
 from tests.support.ports import LOOPBACK, free_port, wait_until
+from tests.support.tools import tool
 
 
 def resident(pid: int) -> int:
@@ -33,17 +33,6 @@ def resident(pid: int) -> int:
 
 def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def raw_request(crate: Crate, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {crate.address}", f"Authorization: Bearer {crate.token}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def largest_layer(image: MadeImage) -> tuple[str, bytes]:
-    manifest = json.loads(image.layout.path(image.manifests["linux/amd64"]["digest"]).read_bytes())
-    digest = manifest["layers"][0]["digest"]
-    return digest, image.layout.path(digest).read_bytes()
 
 
 def test_a_client_that_vanishes_in_an_upload_goes_on_from_where_it_was(plain_crate: Crate) -> None:
@@ -283,22 +272,6 @@ def test_a_pushed_reference_gives_way_to_a_crate_that_brings_it(tmp_path: Path, 
         assert crate.request("DELETE", f"/v2/{HELD}/manifests/1").status == 403
 
 
-def test_a_stop_lets_downloads_end(tmp_path: Path, held: MadeImage) -> None:
-    root = tmp_path / "store"
-    serving.hold(root, HELD, held.layout, {"1": held.digest})
-    digest, data = largest_layer(held)
-    with serving.crate(root) as crate, crate.connect() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(raw_request(crate, "GET", f"/v2/{HELD}/blobs/{digest}"))
-        received = connection.recv(2000)
-        os.kill(crate.pid, signal.SIGTERM)
-        while chunk := connection.recv(65536):
-            received += chunk
-            if received.endswith(data[-100:]):
-                break
-        assert received.partition(b"\r\n\r\n")[2] == data
-
-
 def test_uploads_of_an_earlier_daemon_are_wiped(tmp_path: Path) -> None:
     root = tmp_path / "store"
     Store.open(root).close()
@@ -328,6 +301,17 @@ def test_a_second_daemon_over_one_store_is_refused(plain_crate: Crate) -> None:
     words = [*serving.PROGRAM, "--root", str(plain_crate.root), "serve", "--listen", f"{LOOPBACK}:{free_port()}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, "serves the store" in done.stderr) == (1, True), done.stderr
+    assert f"already (process {plain_crate.pid})\n" in done.stderr
+    assert len(done.stderr.splitlines()) == 2, "one line and a hint"
+
+
+def test_ports_that_are_roots_are_said_to_be(tmp_path: Path) -> None:
+    without = [tool("setpriv"), "--bounding-set=-net_bind_service"] if os.getuid() == 0 else []
+    words = [*without, *serving.PROGRAM, "--root", str(tmp_path / "store"), "serve", "--listen", f"{LOOPBACK}:443"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert f"cannot listen at {LOOPBACK}:443: Permission denied" in done.stderr
+    assert "service install" in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, plain_crate: Crate) -> None:
@@ -335,22 +319,6 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, plain_crate: Crate) -> No
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2
     assert f"cannot listen at {plain_crate.address}" in done.stderr
-
-
-def test_a_private_crate_answers_nobody_without_a_token(tmp_path: Path, held: MadeImage) -> None:
-    root = tmp_path / "store"
-    serving.hold(root, HELD, held.layout, {"1": held.digest}, {"tool": b"x"})
-    digest, data = largest_layer(held)
-    with serving.crate(root, "--private", tls=True) as crate:
-        for path in (f"/v2/{HELD}/manifests/1", f"/v2/{HELD}/blobs/{digest}", "/files/tool", "/token"):
-            assert crate.request("GET", path, token="").status == 401, path
-        assert crate.request("GET", "/v2/", token="anonymous").status == 401
-        assert json.loads(crate.request("GET", "/v2/_catalog", token="").body) == {"repositories": []}
-        assert crate.request("GET", f"/v2/{HELD}/blobs/{digest}", token="", port=crate.plain).status == 401
-        reader = serving.make_token(root, Role.READER)
-        assert crate.request("GET", f"/v2/{HELD}/manifests/1", token=reader).status == 200
-        assert crate.request("GET", f"/v2/{HELD}/blobs/{digest}", token=reader).body == data
-        assert crate.request("GET", "/files/tool", token=reader).body == b"x"
 
 
 def test_a_revoked_token_is_refused_at_once(plain_crate: Crate) -> None:
