@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from appliance import disk
 from appliance.database import Database
@@ -36,6 +39,10 @@ class OpenExtent:
     size: int
     sha256: str
 
+    def reader(self) -> BinaryIO:
+        """The blob alone, as a file from 0 to its end. Closing either closes both."""
+        return io.BufferedReader(_Window(self), 1 << 16)
+
     def __enter__(self) -> Self:
         return self
 
@@ -43,6 +50,36 @@ class OpenExtent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.file.close()
+
+
+class _Window(io.RawIOBase):
+    """An extent as a file of its own."""
+
+    def __init__(self, extent: OpenExtent) -> None:
+        self._extent = extent
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._extent.size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        view = view[: max(min(len(view), self._extent.size - self._at), 0)]
+        count = os.preadv(self._extent.file.fileno(), [view], self._extent.offset + self._at) if view else 0
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        self._extent.file.close()
+        super().close()
 
 
 class Blobs:
@@ -132,17 +169,32 @@ class Blobs:
                 if touched.rowcount:
                     temporary.unlink()
                 else:
-                    size = self._place(temporary, digest.hex)
+                    size = self._place(temporary, self._shelf(digest.hex))
                     connection.execute("INSERT INTO blobs VALUES (?, ?, NULL, 0, ?)", (raw, size, now))
                 connection.executemany(
                     "INSERT OR IGNORE INTO aliases VALUES (?, ?)", [(str(alias), raw) for alias in aliases]
                 )
 
-    def _place(self, temporary: Path, sha256: str) -> int:
+    def make_loose(self, connection: sqlite3.Connection, sha256: str, body: bytes) -> None:
+        """Stores a small blob that the crate made itself, in the caller's transaction."""
+        raw, now = bytes.fromhex(sha256), int(time.time())
+        if not connection.execute("UPDATE blobs SET touched = ? WHERE digest = ?", (now, raw)).rowcount:
+            target = self._shelf(sha256)
+            temporary = target.with_suffix(".part")
+            temporary.write_bytes(body)
+            disk.sync_file(temporary)
+            size = self._place(temporary, target)
+            connection.execute("INSERT INTO blobs VALUES (?, ?, NULL, 0, ?)", (raw, size, now))
+
+    def _shelf(self, sha256: str) -> Path:
+        """Where a loose blob belongs, in a folder that is there."""
         target = self.loose_path(sha256)
         if not target.parent.exists():
             target.parent.mkdir()
             disk.sync_folder(self._loose)
+        return target
+
+    def _place(self, temporary: Path, target: Path) -> int:
         temporary.rename(target)
         disk.sync_folder(target.parent)
         return target.stat().st_size

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 import secrets
 import ssl
 from collections.abc import Collection
@@ -50,9 +49,9 @@ class Certificates:
                 .add_extension(_usage(signs=True), critical=True)
                 .sign(key, hashes.SHA256())
             )
-            _write(self._ca_key, _private(key))
+            disk.write_private(self._ca_key, _private(key))
             # the certificate last: where it is, its key is
-            _write(self.ca, certificate.public_bytes(serialization.Encoding.PEM))
+            disk.write_private(self.ca, certificate.public_bytes(serialization.Encoding.PEM))
         return self.ca.read_bytes()
 
     def ensure_server(self, names: Collection[str]) -> bool:
@@ -76,8 +75,8 @@ class Certificates:
             .add_extension(x509.SubjectAlternativeName(sorted(wanted, key=str)), critical=False)
             .sign(signer, hashes.SHA256())
         )
-        _write(self._server_key, _private(key))
-        _write(self._server, certificate.public_bytes(serialization.Encoding.PEM))
+        disk.write_private(self._server_key, _private(key))
+        disk.write_private(self._server, certificate.public_bytes(serialization.Encoding.PEM))
         return True
 
     def load_into(self, context: ssl.SSLContext) -> None:
@@ -130,15 +129,3 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Beside, synced, renamed; readable by the owner only, which does no harm to a certificate."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    disk.sync_folder(path.parent)

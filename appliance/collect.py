@@ -62,6 +62,7 @@ def collect(
                 [(pack,) for pack in waiting],
             )
             blobs = _forget(connection, unreached)
+            connection.execute("DELETE FROM documents WHERE digest NOT IN (SELECT digest FROM published_files)")
             loose = {row[0].hex() for row in connection.execute("SELECT digest FROM dropped WHERE pack IS NULL")}
             packs = _drop_packs(connection, waiting)
         imports, leftovers = abandoned.leftovers(store, unfinished=unfinished)

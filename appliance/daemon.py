@@ -29,6 +29,7 @@ from appliance.certificates import WELL_KNOWN, Certificates
 from appliance.errors import AlreadyServing, CannotListen
 from appliance.files import add_files
 from appliance.health import add_health
+from appliance.mirrors import add_mirrors
 from appliance.plain import add_authority, plain_application
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
@@ -126,6 +127,7 @@ class Daemon:
         application = web.Application()
         add_registry(application, self._registry, ALL)
         add_files(application, self._registry)
+        add_mirrors(application, self._registry)
         add_authority(application, self._authority)
         add_health(application, self._registry.store)
         return application

@@ -28,6 +28,18 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """A small file, whole or not at all, that its owner alone may read: written beside, synced, renamed."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    sync_folder(path.parent)
+
+
 def write_all(descriptor: int, data: memoryview, offset: int) -> None:
     """Writes all of `data` at `offset`; a disk that is nearly full takes a part of it first, then says so."""
     while data:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from appliance.errors import NoGeneration
-from appliance.publication import PUBLISHERS, Publication, Publisher
+from appliance.publication import Publication
+from appliance.publishing import PUBLISHERS, Publisher, publish
 from appliance.store import Store
 from archive.release import Release
+
+_PUBLISHED = ("published_tags", "published_manifests", "published_blobs", "published_files", "published_items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def now(store: Store) -> datetime:
     return datetime.fromtimestamp(max(time.time(), newest), UTC)
 
 
-def activate(store: Store, packs: Iterable[int], publishers: Iterable[Publisher] = PUBLISHERS) -> Activation:
+def activate(store: Store, packs: Iterable[int], publishers: Mapping[str, Publisher] = PUBLISHERS) -> Activation:
     """Makes these packs the active ones of their names, beside what is active for other names.
 
     The caller holds the store's lock and has checked serials and signatures. Moves the floors. Raises `CrateConflict`,
@@ -53,11 +56,9 @@ def activate(store: Store, packs: Iterable[int], publishers: Iterable[Publisher]
         if after == before:
             generation, changed = _active_id(connection), False
         else:
-            generation, changed = _new(connection), True
-            _record_packs(connection, generation, after.values())
-            publication = Publication(connection, generation, store.blobs)
-            for pack in after.values():
-                publication.publish(_release(connection, pack), publishers)
+            active = store.generation()
+            generation, changed = _new(connection, after.values()), True
+            _publish(store, connection, generation, active, publishers)
         for pack in names.values():
             connection.execute(
                 "INSERT OR REPLACE INTO floors SELECT name, serial, digest FROM packs WHERE id = ?", (pack,)
@@ -68,7 +69,8 @@ def activate(store: Store, packs: Iterable[int], publishers: Iterable[Publisher]
 def rollback(store: Store, target: int | None = None) -> Activation:
     """Makes an earlier generation active again; by default the one below the active one.
 
-    Floors stay where they are. Raises `NoGeneration`, `StoreBusy`.
+    It is published again, with a new date: clients that compare dates (apt does) would keep the newer indexes that
+    they have. Floors stay where they are. Raises `NoGeneration`, `StoreBusy`.
     """
     with store.lock("rolling back"), store.database.write() as connection:
         active = store.generation()
@@ -86,8 +88,12 @@ def rollback(store: Store, target: int | None = None) -> Activation:
         if target != active:
             connection.execute("UPDATE generations SET active = 0 WHERE active = 1")
             connection.execute(
-                "UPDATE generations SET active = 1, activated_at = ? WHERE id = ?", (_tick(connection), target)
+                "UPDATE generations SET active = 1, activated_at = ?, dated = ? WHERE id = ?",
+                (_tick(connection), _date(connection, _packs(connection, target)), target),
             )
+            for table in _PUBLISHED:
+                connection.execute(f"DELETE FROM {table} WHERE generation = ?", (target,))  # noqa: S608 - our own tables
+            _publish(store, connection, target, active, PUBLISHERS)
     return Activation(target, _crates(store.database.reader, target), target != active)
 
 
@@ -112,8 +118,31 @@ def _pack_name(connection: sqlite3.Connection, pack: int) -> str:
     return str(connection.execute("SELECT name FROM packs WHERE id = ?", (pack,)).fetchone()[0])
 
 
-def _release(connection: sqlite3.Connection, pack: int) -> Release:
-    return Release.parse(connection.execute("SELECT signed FROM packs WHERE id = ?", (pack,)).fetchone()[0])
+def _packs(connection: sqlite3.Connection, generation: int) -> list[int]:
+    """The active packs of a generation, by the names of their crates."""
+    rows = connection.execute(
+        "SELECT pack FROM generation_packs JOIN packs ON packs.id = pack"
+        " WHERE generation = ? AND active = 1 ORDER BY name",
+        (generation,),
+    )
+    return [row[0] for row in rows]
+
+
+def _publish(
+    store: Store,
+    connection: sqlite3.Connection,
+    generation: int,
+    before: int | None,
+    publishers: Mapping[str, Publisher],
+) -> None:
+    """`before` is the generation that clients knew until now."""
+    (dated,) = connection.execute("SELECT dated FROM generations WHERE id = ?", (generation,)).fetchone()
+    releases = [
+        Release.parse(connection.execute("SELECT signed FROM packs WHERE id = ?", (pack,)).fetchone()[0])
+        for pack in _packs(connection, generation)
+    ]
+    into = Publication(connection, store, generation, dated=dated, before=before)
+    publish(releases, store.blobs, into, publishers)
 
 
 def _active_id(connection: sqlite3.Connection) -> int:
@@ -126,24 +155,28 @@ def _tick(connection: sqlite3.Connection) -> int:
     return max(int(time.time()), latest + 1)
 
 
-def _new(connection: sqlite3.Connection) -> int:
-    tick = _tick(connection)
+def _date(connection: sqlite3.Connection, packs: Iterable[int]) -> int:
+    """What documents are dated: by the newest content, never by the clock, and later than all that clients have."""
+    newest = max(connection.execute("SELECT created FROM packs WHERE id = ?", (pack,)).fetchone()[0] for pack in packs)
+    latest = connection.execute("SELECT max(dated) FROM generations").fetchone()[0]
+    return int(newest if latest is None else max(newest, latest + 1))
+
+
+def _new(connection: sqlite3.Connection, packs: Collection[int]) -> int:
+    """A generation of these active packs, and of the others in which blobs of theirs lie."""
+    values = (_tick(connection), _date(connection, packs))
     connection.execute("UPDATE generations SET active = 0 WHERE active = 1")
-    row = connection.execute(
-        "INSERT INTO generations (activated_at, active) VALUES (?, 1) RETURNING id", (tick,)
+    (generation,) = connection.execute(
+        "INSERT INTO generations (activated_at, dated, active) VALUES (?, ?, 1) RETURNING id", values
     ).fetchone()
-    return int(row[0])
-
-
-def _record_packs(connection: sqlite3.Connection, generation: int, active: Iterable[int]) -> None:
-    """The active packs, and the others in which blobs of theirs lie."""
-    connection.executemany("INSERT INTO generation_packs VALUES (?, ?, 1)", [(generation, pack) for pack in active])
+    connection.executemany("INSERT INTO generation_packs VALUES (?, ?, 1)", [(generation, pack) for pack in packs])
     connection.execute(
         "INSERT OR IGNORE INTO generation_packs SELECT DISTINCT generation, blobs.pack, 0 FROM generation_packs"
         " JOIN pack_blobs USING (pack) JOIN blobs USING (digest)"
         " WHERE generation = ? AND blobs.pack IS NOT NULL",
         (generation,),
     )
+    return int(generation)
 
 
 def _crates(connection: sqlite3.Connection, generation: int) -> tuple[str, ...]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from appliance.errors import BadPublication
 from appliance.manifest import LIMIT, MEDIA_TYPES, Manifest
+from appliance.publication import Publication
 from archive.catalogue import File, Item
 from archive.digests import Digest
-
-if TYPE_CHECKING:
-    from appliance.publication import Publication
-
-kind = "image"
 
 
 def publish(items: Iterable[Item], into: Publication) -> None:
@@ -21,7 +17,7 @@ def publish(items: Iterable[Item], into: Publication) -> None:
     for item in items:
         repository = _field(item, item.publish, "repository")
         for file in item.files:
-            into.add_blob(repository, file.sha256, file.size, _aliases(file))
+            into.add_blob(repository, file.sha256, _aliases(file))
             if file.media_type in MEDIA_TYPES:
                 manifest = Manifest.parse(into.read(file.sha256, LIMIT), file.media_type)
                 for digest in (Digest.sha256(file.sha256), *_aliases(file)):

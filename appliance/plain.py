@@ -1,4 +1,4 @@
-"""The plain HTTP port: what a client needs before it trusts the crate, and what its digest protects anyway.
+"""The plain HTTP port: what a client needs before it trusts the crate, and what a digest or signature protects anyway.
 
 Nothing here takes credentials or changes anything.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.health import add_health
+from appliance.mirrors import SIGNED, add_mirrors
 from appliance.registry.endpoints import BY_DIGEST, add_registry
 from appliance.registry.service import Registry
 
@@ -18,6 +19,7 @@ def plain_application(registry: Registry, authority: bytes) -> web.Application:
     add_authority(application, authority)
     add_health(application, registry.store)
     add_registry(application, registry, BY_DIGEST)
+    add_mirrors(application, registry, SIGNED)
     return application
 
 

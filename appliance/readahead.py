@@ -45,6 +45,16 @@ async def warm_slices(
                 await asyncio.shield(loading)
 
 
+def read_cached(descriptor: int, offset: int, length: int) -> bytes | None:
+    """The bytes, when the page cache has all of them and reading does not wait; None otherwise."""
+    body = bytearray(length)
+    try:
+        got = os.preadv(descriptor, [body], offset, os.RWF_NOWAIT)
+    except OSError:  # not there (EAGAIN), or a file system that cannot tell (EOPNOTSUPP)
+        return None
+    return bytes(body) if got == length else None
+
+
 def _in_memory(descriptor: int, offset: int, length: int) -> bool:
     """Whether the slice seems to lie in the page cache: a read that may not wait succeeds here and there in it."""
     byte = bytearray(1)

@@ -47,9 +47,11 @@ CREATE TABLE pack_blobs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pack_blobs_by_digest ON pack_blobs (digest);
 
+-- dated: what its documents are dated. That of the newest content, and later than all generations before it.
 CREATE TABLE generations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     activated_at INTEGER NOT NULL,
+    dated INTEGER NOT NULL,
     active INTEGER NOT NULL CHECK (active IN (0, 1))
 ) STRICT;
 CREATE UNIQUE INDEX one_generation_is_active ON generations (active) WHERE active = 1;
@@ -91,13 +93,33 @@ CREATE TABLE published_blobs (
     PRIMARY KEY (generation, repository, digest)
 ) STRICT, WITHOUT ROWID;
 
+-- Paths from the server's root. accepts: the media types, joined by commas, that a client asks for this variant by;
+-- empty for the default one. The digest is a blob's or a document's. modified: since when the path has this content.
 CREATE TABLE published_files (
     generation INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
     path TEXT NOT NULL,
+    accepts TEXT NOT NULL DEFAULT '',
     digest BLOB NOT NULL,
     size INTEGER NOT NULL,
-    media_type TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (generation, path)
+    media_type TEXT NOT NULL,
+    origin_bound INTEGER NOT NULL DEFAULT 0 CHECK (origin_bound IN (0, 1)),
+    modified INTEGER NOT NULL,
+    PRIMARY KEY (generation, path, accepts)
+) STRICT, WITHOUT ROWID;
+
+-- What the crate makes itself to be served at paths: indexes, signatures, pages.
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    body BLOB NOT NULL
+) STRICT;
+
+-- How many different items of each kind a generation publishes.
+CREATE TABLE published_items (
+    generation INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    items INTEGER NOT NULL,
+    PRIMARY KEY (generation, kind)
 ) STRICT, WITHOUT ROWID;
 
 -- The lowest release of a name that may still be activated, and the sha256 of its crate.json.

@@ -11,17 +11,19 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from appliance.blobs import OpenExtent
-from appliance.readahead import warm_slices
+from appliance.readahead import read_cached, warm_slices
 
 _SLICE = 1 << 20  # bytes handed to the kernel at once; over a minute of idleness, 17 KiB a second at least
 _TLS_PIECE = 64 << 10  # bytes encrypted at once, and held for a slow client
+_AT_ONCE = 128 << 10  # bytes that go out with the headers in one system call, if they are in memory
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,40 @@ def select_range(header: str, size: int) -> tuple[int, int] | None:
     return start, length
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What to answer with: `length` bytes from `start` of the content."""
+
+    status: int
+    headers: Mapping[str, str]
+    start: int
+    length: int
+
+
+def part_for(request: web.Request, size: int, headers: Mapping[str, str]) -> Part | web.Response:
+    """The part of `size` bytes that a GET or HEAD asks for; 304 or 416 where that is the whole answer.
+
+    `headers` must hold an ETag. A Last-Modified is compared for equality: what is older is another content, too.
+    """
+    etag, modified = headers["ETag"], headers.get("Last-Modified", "")
+    asked = request.headers
+    unchanged = "If-None-Match" not in asked and modified and asked.get("If-Modified-Since") == modified
+    if unchanged or etag_matches(asked.get("If-None-Match"), etag):
+        return web.Response(status=304, headers=headers)
+    whole = Part(200, {**headers, "Accept-Ranges": "bytes"}, 0, size)
+    wanted = asked.get("Range")
+    if not wanted or asked.get("If-Range", etag) not in {etag, modified}:
+        return whole
+    try:
+        selected = select_range(wanted, size)
+    except ValueError:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
+    if not selected:
+        return whole
+    start, length = selected
+    return Part(206, {**whole.headers, "Content-Range": f"bytes {start}-{start + length - 1}/{size}"}, start, length)
+
+
 async def send_extent(
     request: web.Request, extent: OpenExtent, headers: Mapping[str, str], executor: Executor, *, idle: float
 ) -> web.StreamResponse:
@@ -61,32 +97,42 @@ async def send_extent(
 
     A client that takes longer than `idle` seconds for one slice counts as gone.
     """
-    etag = headers["ETag"]
-    if etag_matches(request.headers.get("If-None-Match"), etag):
-        return web.Response(status=304, headers=headers)
-    status, start, length = 200, 0, extent.size
-    response = web.StreamResponse(headers={**headers, "Accept-Ranges": "bytes"})
-    wanted = request.headers.get("Range")
-    if wanted and request.headers.get("If-Range", etag) == etag:
-        try:
-            selected = select_range(wanted, extent.size)
-        except ValueError:
-            return web.Response(status=416, headers={"Content-Range": f"bytes */{extent.size}"})
-        if selected:
-            status, (start, length) = 206, selected
-            response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{extent.size}"
-    response.set_status(status)
-    response.content_length = length
+    part = part_for(request, extent.size, headers)
+    if isinstance(part, web.Response):
+        return part
+    if part.length <= _AT_ONCE:
+        body = read_cached(extent.file.fileno(), extent.offset + part.start, part.length)
+        if body is not None:
+            return web.Response(status=part.status, headers=part.headers, body=body)
+
+    async def send(response: web.StreamResponse) -> None:
+        await _send(request, response, extent, (part.start, part.length), executor, idle=idle)
+
+    return await stream(request, part, f"sha256:{extent.sha256}", send)
+
+
+async def send_bytes(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.Response:
+    """Answers a GET or HEAD with what is in memory; `headers` must hold an ETag."""
+    part = part_for(request, len(body), headers)
+    if isinstance(part, web.Response):
+        return part
+    return web.Response(status=part.status, headers=part.headers, body=body[part.start : part.start + part.length])
+
+
+async def stream(
+    request: web.Request, part: Part, what: str, send: Callable[[web.StreamResponse], Awaitable[None]]
+) -> web.StreamResponse:
+    """Answers with a part that `send` writes piece by piece; `what` it is, for the log."""
+    response = web.StreamResponse(status=part.status, headers=part.headers)
+    response.content_length = part.length
     await response.prepare(request)
-    if request.method != "HEAD" and length:
+    if request.method != "HEAD" and part.length:
         try:
-            await _send(request, response, extent, (start, length), executor, idle=idle)
+            await send(response)
         except OSError as error:  # a time-out is one, too
             # The status is out; all that can be said now is said by breaking the connection.
             if not isinstance(error, ConnectionError):
-                _log.warning(
-                    "sending sha256:%s to %s broke off: %s", extent.sha256, request.remote, str(error) or "timed out"
-                )
+                _log.warning("sending %s to %s broke off: %s", what, request.remote, str(error) or "timed out")
             if request.transport is not None:
                 request.transport.abort()
     return response

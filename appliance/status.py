@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,13 +42,16 @@ class PendingImport:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts are of the active generation; `used` and `free` are bytes of disk."""
+    """Counts are of the active generation: `images` are tags, `items` packages and files by kind.
+
+    `used` and `free` are bytes of disk.
+    """
 
     root: str
     generation: int | None
     crates: tuple[ActiveCrate, ...]
     images: int
-    files: int
+    items: Mapping[str, int]
     pushed_tags: int
     generations: tuple[Generation, ...]
     pending: tuple[PendingImport, ...]
@@ -64,7 +68,9 @@ def status(store: Store) -> Status:
             generation=generation,
             crates=tuple(_crates(connection, generation)),
             images=_count(connection, "SELECT count(*) FROM published_tags WHERE generation = ?", generation),
-            files=_count(connection, "SELECT count(*) FROM published_files WHERE generation = ?", generation),
+            items=dict(
+                connection.execute("SELECT kind, items FROM published_items WHERE generation = ?", (generation,))
+            ),
             pushed_tags=connection.execute("SELECT count(*) FROM tags").fetchone()[0],
             generations=tuple(generations.generations(connection)),
             pending=tuple(_pending(store)),

@@ -2,8 +2,8 @@
 
     python -m bench [--quick] [--out FILE] [GROUP …]
 
-A group is one of building, importing, serving, starting; without any, all of them run. Ours and the peer's runs take
-turns, the figures are medians, a ratio of more than 1 is in our favour.
+A group is one of apt, building, importing, mirrors, serving, starting, wheels; without any, all of them run. Ours and
+the peer's runs take turns, the figures are medians, a ratio of more than 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import building, importing, serving, starting, workload
+from bench import apt, building, importing, mirrors, serving, starting, wheels, workload
 from bench.measure import Row
 
 GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
+    "apt": apt.rows,
     "building": building.rows,
     "importing": importing.rows,
+    "mirrors": mirrors.rows,
     "serving": serving.rows,
     "starting": starting.rows,
+    "wheels": wheels.rows,
 }
 RESULTS = Path(__file__).with_name("results.json")
 _LINE = "{:<46} {:>10} {:>10} {:>6}  {:>6} {:>5}  {}"

@@ -53,7 +53,7 @@ def _blob(image: MadeImage) -> str:
 
 
 @contextmanager
-def _crate(root: Path, *options: str) -> Iterator[tuple[Server, Server]]:
+def serving_crate(root: Path, *options: str) -> Iterator[tuple[Server, Server]]:
     """The daemon at `--listen` (TLS, but for the option --no-tls) and on its plain port."""
     port, plain = free_port(), free_port()
     addresses = ["--listen", f"{LOOPBACK}:{port}", "--plain", f"{LOOPBACK}:{plain}"]
@@ -112,7 +112,7 @@ def _manifests(server: Server, scale: Scale) -> Callable[[], list[float]]:
 
 def _against_plain(root: Path, scale: Scale, image: MadeImage, registry: Registry) -> Iterator[Row]:
     peer = _peer(registry)
-    with _crate(root, "--no-tls") as (ours, plain):
+    with serving_crate(root, "--no-tls") as (ours, plain):
         (rate,), (peer_rate,) = medians(scale.runs, _manifests(ours, scale), _manifests(peer, scale))
         yield more_is_better(
             "serve, plain: manifests a second",
@@ -131,7 +131,7 @@ def _against_plain(root: Path, scale: Scale, image: MadeImage, registry: Registr
 
 def _against_tls(root: Path, scale: Scale, image: MadeImage, registry: Registry) -> Iterator[Row]:
     peer, path = _peer(registry), _blob(image)
-    with _crate(root, "--no-redirect") as (ours, _):
+    with serving_crate(root, "--no-redirect") as (ours, _):
         (cpu,), (peer_cpu,) = medians(scale.runs, _cpu_per_gib(ours, path, scale), _cpu_per_gib(peer, path, scale))
         yield less_is_better(
             "serve, TLS: CPU a GiB of blobs", cpu, peer_cpu, peer_name="docker-registry, TLS", unit="s/GiB"
@@ -145,7 +145,7 @@ def _against_tls(root: Path, scale: Scale, image: MadeImage, registry: Registry)
             unit="1/s",
             goal=8,
         )
-    with _crate(root) as (redirecting, plain):
+    with serving_crate(root) as (redirecting, plain):
         (cpu,), (plain_cpu,) = medians(
             scale.runs, _cpu_per_gib(redirecting, path, scale), _cpu_per_gib(plain, path, scale)
         )
@@ -160,7 +160,7 @@ def _against_tls(root: Path, scale: Scale, image: MadeImage, registry: Registry)
 
 
 def _many_pulls(root: Path, scale: Scale, image: MadeImage) -> Iterator[Row]:
-    with _crate(root) as (server, _):
+    with serving_crate(root) as (server, _):
         url = server.url + _blob(image)
         fetch([url])
         before, peak = resident(server.pid), 0.0

@@ -36,7 +36,7 @@ def make_store(root: Path, blobs: int, size: int) -> None:
     """A store of sparse packs: `blobs` blobs of `size` bytes together, all of them published."""
     per_pack, blob_size = blobs // _PACKS, size // blobs
     with Store.open(root) as store, store.database.write() as write:
-        write.execute("INSERT INTO generations (id, activated_at, active) VALUES (1, 0, 1)")
+        write.execute("INSERT INTO generations (id, activated_at, dated, active) VALUES (1, 0, 0, 1)")
         for pack in range(1, _PACKS + 1):
             signed = json.dumps({"name": f"bench-{pack}"}).encode()
             digest = hashlib.sha256(signed).hexdigest()

@@ -33,6 +33,8 @@ class Scale:
     pulls: int  # at once
     store_blobs: int
     store_size: int  # bytes
+    debs: int  # published, beside reprepro and aptly
+    packages: int  # published, for memory
 
 
 FULL = Scale(
@@ -44,6 +46,8 @@ FULL = Scale(
     pulls=200,
     store_blobs=20_000,
     store_size=40 * 2**30,
+    debs=204,
+    packages=20_000,
 )
 QUICK = Scale(
     runs=1,
@@ -54,6 +58,8 @@ QUICK = Scale(
     pulls=20,
     store_blobs=200,
     store_size=2**30,
+    debs=8,
+    packages=200,
 )
 
 

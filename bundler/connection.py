@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from archive.platforms import Platform
 from archive.progress import Progress
+from bundler import ecosystems
 from bundler.cache import Cache, default_root
 from bundler.credentials import Credentials
 from bundler.errors import UpstreamsInvalid
@@ -15,6 +18,8 @@ from bundler.recipe import Recipe
 from bundler.registry import RegistryClient
 from bundler.transport import CachedTransport
 from bundler.upstreams import Upstreams, default_config_home
+from mirror.ecosystem import ResolveContext
+from mirror.logins import Logins, of_netrc
 from mirror.transport import Transport
 
 
@@ -26,6 +31,11 @@ class Connection:
     cache: Cache
     transport: Transport
     progress: Progress
+    base: Path
+
+    def context(self, platforms: Sequence[Platform]) -> ResolveContext:
+        """What an ecosystem resolves with; `base` is the recipe's folder."""
+        return ResolveContext(self.transport, tuple(platforms), self.base, self.progress)
 
 
 @asynccontextmanager
@@ -40,6 +50,7 @@ async def connect(recipe: Recipe, progress: Progress) -> AsyncIterator[Connectio
         raise UpstreamsInvalid(f"{where}: {problem.what}", hint=problem.hint) from problem
     cache = Cache(default_root())
     with cache.in_use():
-        async with Http(upstreams, progress=progress) as http:
+        logins = Logins([*await ecosystems.logins(recipe.contents, recipe.base), *of_netrc()])
+        async with Http(upstreams, progress=progress, logins=logins) as http:
             registry = RegistryClient(http, Credentials.load())
-            yield Connection(registry, cache, CachedTransport(http, cache), progress)
+            yield Connection(registry, cache, CachedTransport(registry, cache), progress, recipe.base)

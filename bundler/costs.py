@@ -41,6 +41,10 @@ class Bill:
                     "blobs": cost.blobs,
                     "size": cost.size,
                     "added": cost.added,
+                    "asked": [
+                        {"what": it.what, "pulled_in": list(it.pulled_in), "size": it.size} for it in cost.request.asked
+                    ],
+                    "notes": list(cost.request.notes),
                 }
                 for cost in self.costs
             ],
@@ -51,13 +55,13 @@ class Bill:
 
 
 def bill(lock: Lock, cache: Cache) -> Bill:
-    items = {lockfile.item_key(item): item for item in lock.items}
+    items = lockfile.keyed(lock.items)
     sizes = lockfile.sizes(lock.items)
     at_hand = {
         file.sha256
         for item in lock.items
         for file in item.files
-        if item.origin.startswith(origins.LOCAL) or file.origin.startswith("made:")
+        if (file.origin or item.origin).startswith(origins.LOCAL) or file.origin.startswith(origins.MADE)
     }
     seen: set[str] = set()
     costs: list[Cost] = []

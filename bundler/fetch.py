@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from archive.digests import Digest
@@ -14,7 +14,16 @@ from archive.errors import InvalidValue, Problem
 from archive.progress import SILENT, Progress, Task
 from archive.references import Reference
 from bundler.cache import Cache
-from bundler.errors import CacheFull, FetchFailed, SeveralFailed, TooManyRequests, Unreachable, UntrustedServer
+from bundler.errors import (
+    CacheFull,
+    FetchFailed,
+    NotFound,
+    SeveralFailed,
+    TooManyRequests,
+    Unreachable,
+    UntrustedServer,
+    WrongContent,
+)
 from bundler.registry import RegistryClient
 from bundler.transfer import Goal, Opener, Track, bring
 from bundler.upstreams import host_of, registry_host
@@ -53,12 +62,13 @@ Source = RegistryBlob | RegistryManifest | Url
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A blob: where it may come from, in order of preference, and what a person calls it."""
+    """A blob: where it may come from, in order of preference, what a person calls it, and what to do if it is gone."""
 
     sha256: str
     size: int
     sources: tuple[Source, ...]
     label: str
+    if_gone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,7 @@ class _Run:
             if one.sha256 in self._todo:
                 known = self._todo[one.sha256]
                 sources = tuple(dict.fromkeys(known.sources + one.sources))
-                self._todo[one.sha256] = Wanted(known.sha256, known.size, sources, known.label)
+                self._todo[one.sha256] = replace(known, sources=sources)
             elif one.sha256 not in seen and self._cache.has(one.sha256, one.size):
                 self._cache.touch(one.sha256)
                 self._reused += one.size
@@ -184,7 +194,8 @@ class _Run:
             except FetchFailed as problem:
                 if isinstance(problem, _HOST_IS_LOST):
                     queue.clear()
-                self._problems.append(type(problem)(f"{one.label}: {problem.what}", hint=problem.hint))
+                hint = one.if_gone if isinstance(problem, NotFound | WrongContent) else ""
+                self._problems.append(type(problem)(f"{one.label}: {problem.what}", hint=hint or problem.hint))
 
     async def _one(self, one: Wanted) -> None:
         track = self._flying[one.sha256] = Track(one.label)
@@ -232,7 +243,7 @@ def _opener(source: Source, registry: RegistryClient) -> Opener:
         case RegistryManifest(reference):
             return partial(registry.open, reference, manifest=True)
         case Url(url):
-            return lambda headers: registry.http.open(url, headers=headers, pinned=True)
+            return lambda headers: registry.http.package(url, headers=headers, pinned=True)
 
 
 async def _every(seconds: float, action: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,12 +21,12 @@ from yarl import URL
 
 from archive.errors import InvalidValue
 from archive.progress import SILENT, Progress
-from bundler.answers import basic, body, check_passing, expect, parse, shown, translated
+from bundler.answers import basic, check_passing, parse, shown, translated
 from bundler.errors import MalformedAnswer, PlainHttpRefused, Unreachable, UpstreamsInvalid
 from bundler.retries import Attempts, Passing, Timing
 from bundler.upstreams import Upstreams, host_of
 from console import units
-from mirror.transport import Document
+from mirror.logins import Logins
 
 PER_HOST = 6
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -68,8 +68,10 @@ class Http:
         timing: Timing | None = None,
         per_host: int = PER_HOST,
         progress: Progress = SILENT,
+        logins: Logins | None = None,
     ) -> None:
         self.upstreams = upstreams
+        self.logins = logins or Logins()
         self.per_host = per_host
         self._timing = timing or Timing()
         self._progress = progress
@@ -140,6 +142,13 @@ class Http:
             target = following
         raise MalformedAnswer(f"{shown(url)} redirects more than {_MAX_REDIRECTS} times")
 
+    def package(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, pinned: bool = False
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """`open` for what is no registry's, with what this machine's package clients log in with there."""
+        known = self.logins.headers(str(self.locate(url)))
+        return self.open(url, method=method, headers={**known, **(headers or {})}, pinned=pinned)
+
     async def persist(self, attempt: Callable[[], Awaitable[_T]], *, position: Callable[[], int] = lambda: 0) -> _T:
         """Calls `attempt` until it succeeds or has failed too often in a row without getting further."""
         attempts = Attempts(self._timing)
@@ -151,18 +160,6 @@ class Http:
                 if pause > _WORTH_SAYING:
                     self._progress.say(f"{trouble.problem.what}; trying again in {units.duration(pause)}")
                 await asyncio.sleep(pause)
-
-    async def read(
-        self, url: str | URL, *, limit: int, headers: Mapping[str, str] | None = None, pinned: bool = False
-    ) -> Document:
-        """A small document, whole, after as many attempts as it takes. Raises `FetchFailed`."""
-
-        async def attempt() -> Document:
-            async with self.open(url, headers=headers, pinned=pinned) as answer:
-                expect(answer, url)
-                return Document(shown(answer.url), await body(answer, url, limit), dict(answer.headers))
-
-        return await self.persist(attempt)
 
     def locate(self, url: str | URL) -> URL:
         """Where `url` is really asked for. Raises `InvalidValue` for what is no http(s) URL."""

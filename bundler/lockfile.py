@@ -1,12 +1,14 @@
 """The lock, `bundle.lock`: everything that a crate will hold, pinned, so that one lock is one archive.
 
-JSON with sorted keys, laid out for a diff: what nests no deeper than a list stands on one line, so that a file, a
-request or an image's root that changes is one changed line.
+JSON with sorted keys, laid out for a diff: what nests no deeper than a list stands on one line, unless it is long, so
+that a file, a package's chain or an image's root that changes is one changed line.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,36 +24,66 @@ from archive.names import check_file_name
 from archive.platforms import Platform
 from archive.release import time_text
 from bundler.errors import LockInvalid
+from mirror.ecosystem import Asked
 
 VERSION = 1
+_LINE = 400  # characters; a longer list of words takes a line for each
 _HINT = "crate-bundle lock writes it anew"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One thing that the recipe asks for, and the items it came to.
+    """One section of the recipe, and what it came to.
 
     `fingerprint` changes when what is asked changes, so that an update of something else can leave it alone. `items`
-    are catalogue keys joined by spaces.
+    are the names that `keyed` gives items. What resolving said is kept, so that nobody has to resolve again to read
+    it: `asked` is each wish with what it pulled in, `why` the chains that brought things in (wish first, the thing
+    itself last), `notes` what else there was to say.
     """
 
     section: str
     name: str
     fingerprint: str
     items: tuple[str, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    why: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.section, self.name, self.fingerprint)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        full = {
             "section": self.section,
             "name": self.name,
             "fingerprint": self.fingerprint,
             "items": list(self.items),
+            "asked": [{"what": it.what, "pulled_in": list(it.pulled_in), "size": it.size} for it in self.asked],
+            "why": [list(chain) for chain in self.why],
+            "notes": list(self.notes),
         }
+        return {key: value for key, value in full.items() if value or key == "items"}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            value["section"],
+            value["name"],
+            value["fingerprint"],
+            tuple(value["items"]),
+            tuple(Asked(it["what"], tuple(it["pulled_in"]), it["size"]) for it in value.get("asked", ())),
+            tuple(tuple(chain) for chain in value.get("why", ())),
+            tuple(value.get("notes", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What `build` packs. `recipe` is the sha256 of the recipe that it belongs to; times are UTC, whole seconds."""
+    """What `build` packs. `recipe` is the sha256 of the recipe that it belongs to; times are UTC, whole seconds.
+
+    `requests` and `items` are in order: by key, and equal keys by content.
+    """
 
     name: str
     channel: str
@@ -75,7 +107,7 @@ class Lock:
             "writer": self.writer,
             "recipe": self.recipe,
             "platforms": [str(platform) for platform in self.platforms],
-            "requests": [request.to_json() for request in sorted(self.requests)],
+            "requests": [request.to_json() for request in sorted(self.requests, key=lambda request: request.key)],
             "items": [item.to_json() for item in sorted(self.items, key=lambda item: item.key)],
         }
         return ("".join(_laid_out(value, "")) + "\n").encode()
@@ -87,6 +119,11 @@ class Lock:
             value = documents.parse(data, where)
             if value["lock"] != VERSION:
                 raise LockInvalid(f"{where} is of version {value['lock']}", hint=_HINT)
+            requests = tuple(Request.from_json(it) for it in value["requests"])
+            items = tuple(_checked(Item.from_json(item)) for item in value["items"])
+            held = keyed(items)
+            if absent := next((key for it in requests for key in it.items if key not in held), None):
+                raise LockInvalid(f"{where} asks for {absent!r} and does not hold it", hint=_HINT)
             return cls(
                 name=value["name"],
                 channel=value["channel"],
@@ -96,11 +133,8 @@ class Lock:
                 writer=value["writer"],
                 recipe=value["recipe"],
                 platforms=tuple(Platform.parse(text) for text in value["platforms"]),
-                requests=tuple(
-                    Request(it["section"], it["name"], it["fingerprint"], tuple(it["items"]))
-                    for it in value["requests"]
-                ),
-                items=tuple(_checked(Item.from_json(item)) for item in value["items"]),
+                requests=requests,
+                items=items,
             )
         except InvalidValue as error:
             raise LockInvalid(f"{where} cannot be read: {error.what}", hint=_HINT) from error
@@ -125,8 +159,23 @@ def path_for(recipe: Path) -> Path:
     return recipe.with_suffix(".lock")
 
 
-def item_key(item: Item) -> str:
-    return " ".join(item.key)
+def ordered(items: Iterable[Item]) -> tuple[Item, ...]:
+    """As a lock holds them: each once, by key and, where two sections want different files of one release, content."""
+    distinct = {(item.key, documents.canonical(item.to_json())): item for item in items}
+    return tuple(item for _, item in sorted(distinct.items(), key=lambda member: member[0]))
+
+
+def keyed(items: Iterable[Item]) -> dict[str, Item]:
+    """Each item by the name that requests use: its key, and the sha256 of its content where others share the key."""
+    alike: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        alike[" ".join(item.key)].append(item)
+    found: dict[str, Item] = {}
+    for key, several in alike.items():
+        for item in several:
+            content = hashlib.sha256(documents.canonical(item.to_json())).hexdigest()
+            found[key if len(several) == 1 else f"{key} {content[:16]}"] = item
+    return found
 
 
 def sizes(items: Iterable[Item]) -> dict[str, int]:
@@ -174,5 +223,5 @@ def _flat(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(not isinstance(member, Mapping) and _flat(member) for member in value.values())
     if isinstance(value, list):
-        return not any(isinstance(member, Mapping | list) for member in value)
+        return not any(isinstance(member, Mapping | list) for member in value) and len(str(value)) < _LINE
     return True

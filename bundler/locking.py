@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,21 +21,25 @@ from archive.limits import LIMITS
 from archive.names import check_distinct
 from archive.platforms import Platform
 from archive.references import Reference
-from bundler.concurrently import together
+from bundler import lockfile
 from bundler.connection import Connection
+from bundler.ecosystems import ECOSYSTEMS
 from bundler.errors import BlobTooLarge, RecipeInvalid, SeveralFailed, UnknownName
 from bundler.local_images import LocalImages
-from bundler.lockfile import Lock, Request, item_key, path_for
-from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, without_queries
+from bundler.lockfile import Lock, Request, path_for
+from bundler.naming import same, same_image
+from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, without_queries, without_secrets
 from bundler.resolve import images, k3s
 from bundler.resolve.images import ImageRequest
 from bundler.resolve.sources import LocalSource, RegistrySource
 from console import units
 from console.version import VERSION
 from mirror import origins
-from mirror.files import resolve as files
+from mirror.ecosystem import Asked, Resolution
+from mirror.errors import MirrorProblem
+from mirror.together import together
 
-_AT_ONCE = 8  # images being resolved; what one host bears is the client's limit
+_AT_ONCE = 8  # sections, or images of k3s, being resolved; what one host bears is the client's limit
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,18 @@ class Locked:
 
 @dataclass(frozen=True)
 class _Asked:
-    """One thing asked for, and how to resolve it."""
+    """One section of the recipe, what it asks for, and how to resolve it. `where` is its file and line."""
 
     request: Request
-    resolve: Callable[[], Awaitable[list[Item]]]
+    wishes: tuple[str, ...]
+    where: str
+    resolve: Callable[[], Awaitable[Resolution]]
+
+    def meant_by(self, name: str) -> bool:
+        """Whether a person who writes `name` means it: its kind, its name, or anything that it asks for."""
+        if self.request.section == "images":
+            return name == "images" or same_image(name, self.request.name)
+        return name in {self.request.section, self.request.name} or any(same(name, wish) for wish in self.wishes)
 
 
 async def make(
@@ -65,27 +77,25 @@ async def make(
     """
     asked = _asked(recipe, connection)
     for name in update:
-        if not any(_means(name, it.request) for it in asked):
+        if not any(it.meant_by(name) for it in asked):
             known = ", ".join(it.request.name for it in asked)
             raise UnknownName(f"the recipe does not ask for {name}", hint=f"it asks for {known or 'nothing'}")
     held = {request.fingerprint: request for request in previous.requests} if previous and update else {}
-    kept_items = {item_key(item): item for item in previous.items} if previous else {}
-
-    found: dict[str, Item] = {}
-    requests: list[Request] = []
-    stale = [
-        it for it in asked if it.request.fingerprint not in held or any(_means(name, it.request) for name in update)
-    ]
+    stale = [it for it in asked if it.request.fingerprint not in held or any(map(it.meant_by, update))]
     fresh = await _resolve_all(stale, connection)
-    for it in asked:
-        resolved = fresh.get(it.request)
-        items = resolved if resolved is not None else [kept_items[key] for key in held[it.request.fingerprint].items]
-        for item in items:
-            found.setdefault(item_key(item), item)
-        requests.append(replace(it.request, items=tuple(sorted(item_key(item) for item in items))))
-    _check(found.values())
 
+    kept = lockfile.keyed(previous.items) if previous else {}
+    items: dict[Request, tuple[Item, ...]] = {}
+    for it in asked:
+        found = fresh.get(it.request)
+        if found is not None:
+            items[_with_words(it.request, found)] = _settled(found.items, kept.values())
+        else:
+            request = held[it.request.fingerprint]
+            items[request] = tuple(kept[key] for key in request.items)
     crate = recipe.contents.crate
+    pinned = lockfile.ordered(_one_of_each_image(item for some in items.values() for item in some))
+    _check(pinned)
     lock = Lock(
         name=crate.name,
         channel=crate.channel,
@@ -95,13 +105,65 @@ async def make(
         writer=f"buzzcrate {VERSION}",
         recipe=recipe.sha256,
         platforms=crate.platforms,
-        requests=tuple(sorted(requests)),
-        items=tuple(sorted(found.values(), key=lambda item: item.key)),
+        requests=_requests(items, pinned),
+        items=pinned,
     )
     names = tuple(it.request.name for it in stale)
     if previous and lock.same_content(previous):
         return Locked(previous, changed=False, resolved=names)
     return Locked(lock, changed=True, resolved=names)
+
+
+def _with_words(request: Request, found: Resolution) -> Request:
+    """The request with what resolving said, its URLs as they may travel."""
+    chains = {chain if chain[-1:] == (name,) else (*chain, name) for name, chain in found.why.items()}
+    return replace(
+        request,
+        asked=tuple(
+            Asked(without_secrets(it.what), tuple(sorted(n for n in it.pulled_in if not same(n, it.what))), it.size)
+            for it in found.asked
+        ),
+        why=tuple(sorted((tuple(map(without_secrets, chain)) for chain in chains), key=lambda it: (it[-1], it))),
+        notes=tuple(map(without_secrets, found.notes)),
+    )
+
+
+def _settled(found: Iterable[Item], before: Iterable[Item]) -> tuple[Item, ...]:
+    """What was locked already, and is the same now, keeps its evidence: an archive signs a new index every few hours,
+    and that is no news of the packages.
+    """
+    known = {_pinned(item): item for item in before}
+    return tuple(known.get(_pinned(item), item) for item in found)
+
+
+def _pinned(item: Item) -> bytes:
+    return documents.canonical(replace(item, evidence={}).to_json())
+
+
+def _one_of_each_image(items: Iterable[Item]) -> Iterator[Item]:
+    """A reference names one image: what the recipe asks for first has it."""
+    taken: set[tuple[str, ...]] = set()
+    for item in items:
+        if item.kind != images.KIND or item.key not in taken:
+            taken.add(item.key)
+            yield item
+
+
+def _requests(items: Mapping[Request, Iterable[Item]], pinned: Iterable[Item]) -> tuple[Request, ...]:
+    """Each with the names of its items, as they are among `pinned`."""
+    names: dict[tuple[object, ...], str] = {}
+    for name, item in lockfile.keyed(pinned).items():
+        names[_identity(item)] = name
+    found = [
+        replace(request, items=tuple(sorted({names[_identity(item)] for item in some})))
+        for request, some in items.items()
+    ]
+    return tuple(sorted(found, key=lambda request: request.key))
+
+
+def _identity(item: Item) -> tuple[object, ...]:
+    """What tells two items apart: the key, and but for images the content."""
+    return item.key if item.kind == images.KIND else (*item.key, documents.canonical(item.to_json()))
 
 
 def write(lock: Lock, recipe: Recipe) -> None:
@@ -140,29 +202,31 @@ def _asked(recipe: Recipe, connection: Connection) -> list[_Asked]:
     """Every section of the recipe. What it names itself comes before what k3s brings."""
     contents = recipe.contents
     platforms = contents.crate.platforms
-    asked = [
-        _Asked(
-            _request("images", str(section.reference), section, section.platforms or platforms),
-            partial(_image, section, section.platforms or platforms, recipe, connection),
-        )
-        for section in contents.images
-    ]
-    asked += [
-        _Asked(
-            _request("files", section.name, section, section.platforms or platforms),
-            partial(files.resolve, section, platforms, connection.transport, recipe.base),
-        )
-        for section in contents.files
-    ]
+    asked: list[_Asked] = []
+
+    def ask(
+        place: tuple[str | int, ...],
+        request: Request,
+        wishes: tuple[str, ...],
+        resolve: Callable[[], Awaitable[Resolution]],
+    ) -> None:
+        asked.append(_Asked(request, wishes, f"{recipe.path}:{recipe.line(*place)}", resolve))
+
+    for place, section in enumerate(contents.images):
+        chosen = section.platforms or platforms
+        request = _request("images", str(section.reference), section, chosen)
+        ask(("images", place), request, (), partial(_image, section, chosen, recipe, connection))
+    for ecosystem in ECOSYSTEMS:
+        for place, section in ecosystem.sections(contents):
+            chosen = getattr(section, "platforms", ()) or platforms
+            request = _request(ecosystem.key, ecosystem.name(section), section, chosen)
+            resolve = partial(ecosystem.resolve, section, connection.context(platforms))
+            ask((ecosystem.key, place), request, ecosystem.wishes(section), resolve)
     if contents.k3s:
         own = [served_name(section.reference) for section in contents.images]
         chosen = contents.k3s.platforms or platforms
-        asked.append(
-            _Asked(
-                _request("k3s", "k3s", contents.k3s, chosen, [str(reference) for reference in own]),
-                partial(_k3s, contents.k3s, chosen, own, connection),
-            )
-        )
+        request = _request("k3s", "k3s", contents.k3s, chosen, [str(reference) for reference in own])
+        ask(("k3s",), request, (), partial(_k3s, contents.k3s, chosen, own, connection))
     return asked
 
 
@@ -174,23 +238,23 @@ def _request(
     return Request(section, name, hashlib.sha256(documents.canonical(value)).hexdigest())
 
 
-async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dict[Request, list[Item]]:
+async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dict[Request, Resolution]:
     """What each came to. One that fails does not stop the others, so that all are named at the end."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-    found: dict[Request, list[Item]] = {}
+    found: dict[Request, Resolution] = {}
     problems: list[Problem] = []
 
     async def one(it: _Asked) -> None:
-        async with gate:
-            task.detail(it.request.name)
-            try:
-                found[it.request] = await it.resolve()
-            except Problem as problem:
-                problems.append(problem)
-            task.advance(1)
+        task.detail(it.request.name)
+        try:
+            found[it.request] = await it.resolve()
+        except MirrorProblem as problem:
+            problems.append(type(problem)(f"{it.where}: {problem.what}", hint=problem.hint))
+        except Problem as problem:
+            problems.append(problem)
+        task.advance(1)
 
-    with connection.progress.task("resolving", len(asked), unit="requests") as task:
-        await together(one(it) for it in asked)
+    with connection.progress.task("resolving", len(asked), unit="sections") as task:
+        await together([one(it) for it in asked], limit=_AT_ONCE)
         if len(problems) == 1:
             raise problems[0]
         if problems:
@@ -201,10 +265,11 @@ async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dic
 
 async def _image(
     section: ImageSection, platforms: tuple[Platform, ...], recipe: Recipe, connection: Connection
-) -> list[Item]:
+) -> Resolution:
     request = ImageRequest(section.reference, platforms, section.referrers)
     if not section.layout:
-        return await images.resolve(request, RegistrySource(connection.registry, connection.cache, section.reference))
+        source = RegistrySource(connection.registry, connection.cache, section.reference)
+        return Resolution(tuple(await images.resolve(request, source)))
     origin = origins.local(section.layout, recipe.base)
     local = await asyncio.to_thread(LocalImages.open, origins.local_path(origin, recipe.base))
     items = await images.resolve(request, LocalSource(local, section.reference, origin))
@@ -212,47 +277,34 @@ async def _image(
         for file in item.files:
             if file.origin != images.MADE:
                 local.check(Digest.parse(file.aliases[0]) if file.aliases else Digest.sha256(file.sha256), file.size)
-    return items
+    return Resolution(tuple(items))
 
 
 async def _k3s(
     section: K3sSection, platforms: tuple[Platform, ...], own: Collection[Reference], connection: Connection
-) -> list[Item]:
+) -> Resolution:
     """Images that the recipe names itself are left to it."""
     found = await k3s.resolve_files(section, platforms, connection.transport)
     if section.airgap:
-        return found
-    gate = asyncio.Semaphore(_AT_ONCE)
+        return Resolution(tuple(found))
     listed = [it for it in await k3s.image_references(section, connection.transport) if it not in own]
 
     async def one(reference: Reference) -> list[Item]:
-        async with gate:
-            task.detail(str(reference))
-            source = RegistrySource(connection.registry, connection.cache, reference)
-            items = await images.resolve(ImageRequest(reference, platforms), source)
-            task.advance(1)
-            return items
+        task.detail(str(reference))
+        source = RegistrySource(connection.registry, connection.cache, reference)
+        items = await images.resolve(ImageRequest(reference, platforms), source)
+        task.advance(1)
+        return items
 
     with connection.progress.task("resolving the images of k3s", len(listed), unit="images") as task:
-        for items in await together(one(reference) for reference in listed):
+        for items in await together([one(reference) for reference in listed], limit=_AT_ONCE):
             found += items
-    return found
-
-
-def _means(name: str, request: Request) -> bool:
-    """Whether a person who writes `name` means `request`: its whole name, or an image's without tag."""
-    if name == request.name:
-        return True
-    if request.section == "images":
-        with suppress(InvalidValue):
-            asked, meant = Reference.parse(request.name), Reference.parse(name)
-            return meant == asked or (meant.name == asked.name and ":" not in name.rpartition("/")[2])
-    return False
+    return Resolution(tuple(found))
 
 
 def _check(items: Iterable[Item]) -> None:
     """What no crate can carry is refused before it is fetched."""
-    paths: list[str] = []
+    paths: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for item in items:
         for file in item.files:
             if file.size > LIMITS.blob:
@@ -261,8 +313,9 @@ def _check(items: Iterable[Item]) -> None:
                     hint="split the file, or build the image with smaller layers",
                 )
             if file.path:
-                paths.append(file.path)
+                paths[item.kind].add((file.path, file.sha256))
     try:
-        check_distinct(paths)
+        for named in paths.values():
+            check_distinct(path for path, _ in sorted(named))
     except InvalidValue as error:
         raise RecipeInvalid(error.what, hint="give one of the files another name") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,10 @@ from bundler.lockfile import Lock
 from bundler.recipe import Recipe
 from bundler.resolve import images
 from mirror import origins
+from mirror.helm import resolve as helm
+from mirror.helm.section import ChartSection
 
-_DOCKER = "docker://"
+_REGISTRIES = ("docker://", "oci://")
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 
@@ -64,7 +67,7 @@ def build(
                 progress=progress,
             )
         except BlobChanged as problem:
-            raise _explained(problem, gathered, recipe.base) from problem
+            raise _explained(problem, gathered, recipe) from problem
     return Built(written, gathered.lock, lock is None, gathered.fetched)
 
 
@@ -79,9 +82,13 @@ def usable_lock(recipe: Recipe, *, locked: bool) -> Lock | None:
         raise LockMissing(
             f"{path} is not there, and --locked resolves nothing", hint=f"crate-bundle lock {recipe.path}"
         )
-    if lock is not None and lock.recipe != recipe.sha256:
+    platforms = recipe.contents.crate.platforms
+    if lock is not None and (lock.recipe != recipe.sha256 or lock.platforms != platforms):
+        changed = f"{recipe.path} has changed since {path} was written"
+        words = [", ".join(map(str, some)) for some in (lock.platforms, platforms)]
+        others = f"{path} is for {words[0]}, and {recipe.path} for {words[1]}"
         raise LockStale(
-            f"{recipe.path} has changed since {path} was written",
+            changed if lock.platforms == platforms else others,
             hint=f"crate-bundle lock {recipe.path} resolves everything anew; with --update NAME it resolves NAME and "
             "what is new, and leaves the rest as it is",
         )
@@ -103,7 +110,7 @@ def oci_index(items: Iterable[Item]) -> bytes:
     return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
 
 
-def _explained(problem: BlobChanged, gathered: _Gathered, base: Path) -> Problem:
+def _explained(problem: BlobChanged, gathered: _Gathered, recipe: Recipe) -> Problem:
     """A disk may rot under the cache: what is damaged there goes, so that the next run fetches it again.
 
     A local file that is not what was locked is named as the recipe names it.
@@ -118,7 +125,7 @@ def _explained(problem: BlobChanged, gathered: _Gathered, base: Path) -> Problem
     for item in gathered.lock.items:
         local = item.kind != images.KIND and item.origin.startswith(origins.LOCAL)
         if local and any(file.sha256 == problem.digest for file in item.files):
-            return _changed(item, origins.local_path(item.origin, base))
+            return _changed(item, origins.local_path(item.origin, recipe.base), _Updates(gathered.lock, recipe))
     return problem
 
 
@@ -135,35 +142,51 @@ async def _gather(recipe: Recipe, lock: Lock | None, progress: Progress) -> _Gat
         if lock is None:
             lock = (await locking.make(recipe, connection, None, now=locking.now())).lock
             locking.write(lock, recipe)
-        local = _Local(recipe.base, connection.cache)
+        updates = _Updates(lock, recipe)
+        local = _Local(recipe, updates, connection.cache)
         for item in lock.items:
             local.add(item)
-        fetched = await fetch_all(_wanted(lock, recipe, local), connection.registry, connection.cache, progress)
-        _remake(lock, local, connection)
+        fetched = await fetch_all(
+            _wanted(lock, recipe, local, updates), connection.registry, connection.cache, progress
+        )
+        _remake_indexes(lock, local, connection)
+        await _remake_charts(lock, updates, connection)
         return _Gathered(lock, _ordered(lock, local, connection.cache, fetched), fetched)
+
+
+class _Updates:
+    """How to lock anew what asks for an item, and nothing else."""
+
+    def __init__(self, lock: Lock, recipe: Recipe) -> None:
+        names = {key: request.name for request in reversed(lock.requests) for key in request.items}
+        self._names = {id(item): names.get(key, item.name) for key, item in lockfile.keyed(lock.items).items()}
+        self._recipe = recipe.path
+
+    def of(self, item: Item) -> str:
+        return f"crate-bundle lock --update {shlex.quote(self._names[id(item)])} {self._recipe}"
 
 
 class _Local:
     """Blobs that lie on this machine already, outside the cache: packed from where they are, not copied first."""
 
-    def __init__(self, base: Path, cache: Cache) -> None:
-        self._base = base
+    def __init__(self, recipe: Recipe, updates: _Updates, cache: Cache) -> None:
+        self._base = recipe.base
+        self._updates = updates
         self._cache = cache
         self._opened: dict[Path, LocalImages] = {}
         self.blobs: dict[str, BlobSource] = {}
 
     def add(self, item: Item) -> None:
         """Finds the blobs of an item that came from this machine. Raises `SourceChanged` when they are not there."""
-        if not item.origin.startswith(origins.LOCAL):
-            return
-        path = origins.local_path(item.origin, self._base)
         for file in item.files:
-            if file.origin:
+            origin = file.origin or item.origin
+            if not origin.startswith(origins.LOCAL):
                 continue
+            path = origins.local_path(origin, self._base)
             if item.kind != images.KIND and path.is_file():
                 # not out of the cache, which would hide that it has changed; the writer compares it with the lock
                 if path.stat().st_size != file.size:
-                    raise _changed(item, path)
+                    raise _changed(item, path, self._updates)
                 self.blobs[file.sha256] = BlobSource(file.sha256, file.size, path)
             elif not self._cache.has(file.sha256, file.size):
                 self._find(item, file, path)
@@ -179,7 +202,7 @@ class _Local:
 
     def _find(self, item: Item, file: File, path: Path) -> None:
         if item.kind != images.KIND:
-            raise _changed(item, path)
+            raise _changed(item, path, self._updates)
         if path not in self._opened:
             self._opened[path] = LocalImages.open(path)
         held = self._opened[path]
@@ -191,37 +214,35 @@ class _Local:
                 extent = held.blobs[digest]
                 self.blobs[file.sha256] = BlobSource(file.sha256, file.size, extent.path, extent.offset)
                 return
-        raise _changed(item, path)
+        raise _changed(item, path, self._updates)
 
 
-def _changed(item: Item, path: Path) -> SourceChanged:
-    name = images.title(item)
-    return SourceChanged(f"{path} is not what was locked as {name}", hint=f"crate-bundle lock --update {name}")
+def _changed(item: Item, path: Path, updates: _Updates) -> SourceChanged:
+    return SourceChanged(f"{path} is not what was locked as {images.title(item)}", hint=updates.of(item))
 
 
-def _wanted(lock: Lock, recipe: Recipe, local: _Local) -> Iterator[Wanted]:
+def _wanted(lock: Lock, recipe: Recipe, local: _Local, updates: _Updates) -> Iterator[Wanted]:
     """Every blob that comes over the network. URLs get their queries back from the recipe; the lock has none."""
     urls = recipe.urls()
     for item in lock.items:
-        if item.origin.startswith(origins.LOCAL):
-            continue
+        if_gone = f"it was there when the lock was made; take what is there now: {updates.of(item)}"
         for file in item.files:
-            if file.origin != images.MADE and file.sha256 not in local.blobs:
-                yield Wanted(file.sha256, file.size, _sources(item, file, urls), images.title(item))
+            origin = file.origin or item.origin
+            if not origin.startswith((origins.LOCAL, origins.MADE)) and file.sha256 not in local.blobs:
+                yield Wanted(file.sha256, file.size, _sources(origin, file, urls), images.title(item), if_gone)
 
 
-def _sources(item: Item, file: File, urls: dict[str, list[str]]) -> tuple[Source, ...]:
-    origin = file.origin or item.origin
-    if not origin.startswith(_DOCKER):
+def _sources(origin: str, file: File, urls: dict[str, list[str]]) -> tuple[Source, ...]:
+    if not origin.startswith(_REGISTRIES):
         return tuple(Url(url) for url in urls.get(origin, [origin]))
     digest = Digest.parse(file.aliases[0]) if file.aliases else Digest.sha256(file.sha256)
-    reference = Reference.parse(origin.removeprefix(_DOCKER)).at(digest)
+    reference = Reference.parse(origin.partition("://")[2]).at(digest)
     if file.media_type in oci.INDEX_TYPES | oci.MANIFEST_TYPES:
         return (RegistryManifest(reference),)
     return (RegistryBlob(reference),)
 
 
-def _remake(lock: Lock, local: _Local, connection: Connection) -> None:
+def _remake_indexes(lock: Lock, local: _Local, connection: Connection) -> None:
     """Indexes for fewer platforms are not fetched; they are made again from the originals that were."""
     for item in lock.items:
         if any(file.origin == images.MADE for file in item.files):
@@ -232,6 +253,17 @@ def _remake(lock: Lock, local: _Local, connection: Connection) -> None:
             }
             for made in images.remake(item, bodies):
                 connection.cache.put(made)
+
+
+async def _remake_charts(lock: Lock, updates: _Updates, connection: Connection) -> None:
+    """A chart that lies unpacked beside the recipe is packed again, unless the cache still has it."""
+    cache = connection.cache
+    for item in lock.items:
+        if any(file.origin == helm.PACKED and not cache.has(file.sha256, file.size) for file in item.files):
+            section = ChartSection(path=item.origin.removeprefix(origins.LOCAL))
+            await helm.resolve(section, connection.context(lock.platforms))
+            if not all(cache.has(file.sha256, file.size) for file in item.files):
+                raise _changed(item, origins.local_path(item.origin, connection.base), updates)
 
 
 def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> list[BlobSource]:

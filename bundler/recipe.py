@@ -36,14 +36,19 @@ from bundler import toml_lines
 from bundler.errors import RecipeInvalid
 from bundler.recipe_errors import explained
 from mirror import origins
+from mirror.apt.section import AptSection
 from mirror.files.section import FileSection
+from mirror.helm.section import ChartSection
+from mirror.npm.section import NpmSection
+from mirror.pypi.section import PypiSection
 from mirror.section import PlatformText, Section, parsed, refusal
 
 DEFAULT_PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 K3S_ARCHITECTURES = ("amd64", "arm64", "arm")
 _K3S_VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
-_USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/\"'<>?#]*@")
+_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>?#]*@")
 _QUERY = re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
+_FOLDER = re.compile(r"file:/[^\s\"'<>,;)]*")
 _TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 ReferenceText = Annotated[Reference, parsed(Reference.parse)]
@@ -142,6 +147,10 @@ class Contents(BaseModel):
     k3s: K3sSection | None = None
     images: tuple[ImageSection, ...] = ()
     files: tuple[FileSection, ...] = ()
+    apt: tuple[AptSection, ...] = ()
+    pypi: tuple[PypiSection, ...] = ()
+    npm: tuple[NpmSection, ...] = ()
+    charts: tuple[ChartSection, ...] = ()
     upstreams: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -228,13 +237,19 @@ def without_queries(text: str) -> str:
     return _QUERY.sub(r"\1", text)
 
 
+def without_secrets(text: str) -> str:
+    """`text` with its URLs as they may travel: without user, password, query, fragment, and a machine's own folders."""
+    return _FOLDER.sub("file:…", without_queries(_USER_INFO.sub(r"\1", text)))
+
+
 def _refuse_user_info(path: Path, text: str) -> None:
     """Also in comments: they travel too."""
     for number, line in enumerate(text.splitlines(), start=1):
         if _USER_INFO.search(line):
             raise RecipeInvalid(
                 f"{path}:{number}: this URL holds a user or password, and the recipe travels in the crate",
-                hint="put credentials into ~/.docker/config.json or ~/.config/buzzcrate/upstreams.toml",
+                hint="put credentials where their client has them (~/.docker/config.json, ~/.netrc, .npmrc, apt's "
+                "auth.conf), or into ~/.config/buzzcrate/upstreams.toml",
             )
 
 

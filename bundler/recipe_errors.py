@@ -23,6 +23,8 @@ def explained(
     places = toml_lines.lines(text)
     found: list[tuple[int, str, str]] = []
     for details in error.errors():
+        if details["type"] == "too_short" and details["input"]:
+            continue  # only because of members that are wrong, which are told
         where = _within(raw, details)
         what, hint = _message(details, where, model)
         line = toml_lines.line_of(places, where)
@@ -56,6 +58,8 @@ def _message(found: ErrorDetails, where: toml_lines.Path, model: type[BaseModel]
         return "nothing is called that here", hint
     if found["type"] == "missing":
         return "this is missing", f"add {where[-1]} = …" if len(where) > 1 else f"add a [{where[-1]}] table"
+    if found["type"] == "too_short":
+        return "this is empty", f"leave {where[-1]} out, or name something"
     if found["type"] == "refused":
         context = found["ctx"]
         return str(context["what"]), str(context["hint"])
@@ -67,7 +71,7 @@ def _known_keys(model: type[BaseModel], where: toml_lines.Path) -> set[str]:
     for step in where:
         if isinstance(step, str):
             model = next(_models(model.model_fields[step].annotation))
-    return set(model.model_fields)
+    return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -92,13 +92,13 @@ class RegistryClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One attempt at a blob, or a manifest as one blob among others, by its digest; see `Http.open`."""
         kind, sent = ("manifests", {**headers, "Accept": _ACCEPT}) if manifest else ("blobs", headers)
-        async with self._open(reference, f"{kind}/{_digest(reference)}", headers=sent, pinned=True) as answer:
+        async with self.api(reference, f"{kind}/{_digest(reference)}", headers=sent, pinned=True) as answer:
             yield answer
 
     async def _head(self, reference: Reference) -> oci.Descriptor | None:
         """None when the registry leaves out digest, size or type, or does not like to be asked this way."""
         path = f"manifests/{reference.digest or reference.tag}"
-        async with self._open(reference, path, method="HEAD", headers={"Accept": _ACCEPT}) as answer:
+        async with self.api(reference, path, method="HEAD", headers={"Accept": _ACCEPT}) as answer:
             if answer.status == 404:
                 raise _missing(reference)
             if answer.status != 200:
@@ -114,7 +114,7 @@ class RegistryClient:
 
     async def _manifest(self, reference: Reference) -> RawManifest:
         path = f"manifests/{reference.digest or reference.tag}"
-        async with self._open(
+        async with self.api(
             reference, path, headers={"Accept": _ACCEPT}, pinned=reference.digest is not None
         ) as answer:
             if answer.status == 404:
@@ -145,7 +145,7 @@ class RegistryClient:
     async def _page(self, reference: Reference, path: str) -> tuple[bytes, str] | None:
         """A page and the query of the next one, which is empty after the last."""
         try:
-            async with self._open(reference, path, headers={"Accept": oci.INDEX}) as answer:
+            async with self.api(reference, path, headers={"Accept": oci.INDEX}) as answer:
                 if answer.status != 200 or answer.content_type != oci.INDEX:
                     return None
                 following = _NEXT.search(answer.headers.get("Link", ""))
@@ -158,7 +158,7 @@ class RegistryClient:
             raise
 
     @asynccontextmanager
-    async def _open(
+    async def api(
         self,
         reference: Reference,
         path: str,
@@ -167,7 +167,7 @@ class RegistryClient:
         headers: Mapping[str, str],
         pinned: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request, authorised: with what is known, and once more with what a 401 teaches."""
+        """One request below `/v2/<repository>/`, authorised: with what is known, then with what a 401 teaches."""
         url = parse(f"https://{registry_host(reference.host)}/v2/{reference.repository}/{path}")
         place = Place(self.http.locate(url).origin(), reference.repository)
         for last in (False, True):

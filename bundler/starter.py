@@ -46,6 +46,26 @@ ref = "docker.io/library/busybox:1.36"
 # name = "notes.txt"
 # path = "notes.txt"
 
+# Debian packages with all they need, from this machine's apt sources unless a url is given.
+# [[apt]]
+# name = "debian"
+# suites = ["bookworm", "bookworm-updates", "bookworm-security"]
+# packages = ["nfs-common", "chrony"]
+
+# Python packages, for every platform and Python, from this machine's index unless others are given.
+# [[pypi]]
+# requirements = ["aiohttp>=3.9"]
+# python = ["3.11", "3.13"]
+
+# Packages of Node.js, from a lock or by name.
+# [[npm]]
+# locks = ["package-lock.json"]
+
+# A Helm chart: from a repository or a registry, or a folder of this machine with `path`.
+# [[charts]]
+# name = "podinfo"
+# repository = "oci://ghcr.io/stefanprodan/charts"
+
 # Another way to a host: a company's proxy or a pull-through cache. Credentials do not belong here:
 # the recipe travels in the crate.
 # [upstreams]

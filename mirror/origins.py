@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 LOCAL = "file:"
+MADE = "made:"
+"""What the building machine makes of other things that are in the lock or on this machine."""
 
 
 def public_url(url: str) -> str:

@@ -27,7 +27,10 @@ class Fetched:
 
 
 class Transport(Protocol):
-    """What `resolve` may ask of the connected side. URLs are upstream's own; the upstream table is applied inside."""
+    """What `resolve` may ask of the connected side. URLs are upstream's own; the upstream table is applied inside.
+
+    `oci://host/v2/…` is an address of a registry's API: as `https:`, with the registry's own authentication.
+    """
 
     async def read(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Document:
         """The document at `url`, of at most `limit` bytes. Raises `Problem`."""
@@ -37,8 +40,11 @@ class Transport(Protocol):
         """What upstream says the size is, in bytes, or None when it does not say."""
         ...
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
-        """Brings the blob into the cache, checked against whatever is given. Raises `Problem`."""
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
+        """Brings the blob into the cache, checked against what is given (lower-case hex, bytes). Raises `Problem`.
+
+        What is there already by a digest that is given does not come over the wire again.
+        """
         ...
 
     async def adopt(self, path: Path) -> Fetched:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "archive": {"cryptography"},
     "console": {"click", "rich"},
-    "mirror": {"pydantic", "pydantic_core"},
+    "mirror": {"cryptography", "packaging", "pydantic", "pydantic_core", "pysequoia", "semver", "yaml", "zstandard"},
 }
 LONG_MODULE = 500  # lines; 300 is the point to ask why, this the point to have an answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from appliance.status import status as read_status
 from appliance.store import Store
 from console import units
 from console.command import JSON_OPTION, emit
+
+_KINDS = {
+    "file": "file",
+    "apt": "Debian package",
+    "pypi": "Python release",
+    "npm": "npm package",
+    "chart": "Helm chart",
+}
 
 
 @click.command()
@@ -29,7 +38,7 @@ def _text(found: Status) -> str:
     if found.generation is None:
         lines.append("nothing is active; crate-appliance install CRATE comes next")
     else:
-        lines.append(f"generation {found.generation}: {found.images} image tags, {found.files} files")
+        lines.append(f"generation {found.generation}: {', '.join(_contents(found)) or 'nothing'}")
     lines += [
         f"  {crate.name} {crate.serial} ({crate.channel}), {units.size(crate.size)}, made {crate.created},"
         f" signed by {', '.join(crate.signed_by)}" + (", past its expiry date" if crate.expired else "")
@@ -48,3 +57,15 @@ def _text(found: Status) -> str:
         for pending in found.pending
     ]
     return "\n".join(lines)
+
+
+def _contents(found: Status) -> Iterator[str]:
+    if found.images:
+        yield _counted(found.images, "image tag")
+    for kind, name in _KINDS.items():
+        if count := found.items.get(kind):
+            yield _counted(count, name)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'s' if count > 1 else ''}"

@@ -62,13 +62,17 @@ class Callers:
 
     def challenge(self, request: web.Request, repository: str = "", actions: str = "pull") -> dict[str, str]:
         """Where and for what to fetch a token (distribution's token authentication, "How to authenticate")."""
+        realm = f"{self.origin(request)}{TOKEN_PATH}"
+        scope = f',scope="repository:{repository}:{actions}"' if repository else ""
+        return {"WWW-Authenticate": f'Bearer realm="{realm}",service="{SERVICE}"{scope}'}
+
+    def origin(self, request: web.Request) -> str:
+        """The crate's base URL as this client wrote it."""
         host = request.headers.get("Host", "")
         if not _HOST.fullmatch(host):
             host = self._fallback_host
         secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-        realm = f"{'https' if secure else 'http'}://{host}{TOKEN_PATH}"
-        scope = f',scope="repository:{repository}:{actions}"' if repository else ""
-        return {"WWW-Authenticate": f'Bearer realm="{realm}",service="{SERVICE}"{scope}'}
+        return f"{'https' if secure else 'http'}://{host}"
 
     async def give_token(self, request: web.Request) -> web.Response:
         """The token service: GET with Basic credentials or none, POST with an OAuth 2 form, as docker does both."""

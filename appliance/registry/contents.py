@@ -23,16 +23,6 @@ class HeldManifest:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class HeldFile:
-    """A published file; `path` is from the server's root, as in files/tool."""
-
-    path: str
-    digest: Digest
-    size: int
-    media_type: str
-
-
 class Contents:
     """May be used from any thread."""
 
@@ -133,18 +123,3 @@ class Contents:
             }
             for digest, media_type, size, artifact_type, annotations in rows
         ]
-
-    def file(self, path: str) -> HeldFile | None:
-        row = self._first(
-            "SELECT digest, size, media_type FROM published_files"
-            " WHERE generation = (SELECT id FROM generations WHERE active = 1) AND path = ?",
-            path,
-        )
-        return row and HeldFile(path, Digest.sha256(row[0].hex()), row[1], row[2])
-
-    def files(self) -> list[HeldFile]:
-        rows = self._database.reader.execute(
-            "SELECT path, digest, size, media_type FROM published_files"
-            " WHERE generation = (SELECT id FROM generations WHERE active = 1) ORDER BY path"
-        )
-        return [HeldFile(path, Digest.sha256(raw.hex()), size, kind) for path, raw, size, kind in rows]

@@ -15,6 +15,7 @@ from aiohttp import web
 from appliance.access import Access, Caller, Role
 from appliance.addresses import Address
 from appliance.manifest import LIMIT
+from appliance.published import Documents, PublishedPaths
 from appliance.pushed import Pushed
 from appliance.registry import names
 from appliance.registry.callers import Callers
@@ -73,10 +74,12 @@ class Registry:
         self.idle = idle
         self.plain = plain
         self.contents = Contents(store.database)
+        self.paths = PublishedPaths(store.database)
         self.pushed = Pushed(store.database)
         self.uploads = Uploads(store.uploads)
         self.callers = Callers(Tokens(store.database), access, address)
         self.readers = ThreadPoolExecutor(_READERS, "read")
+        self.documents = Documents(store.database, self.readers)
         self._writers = ThreadPoolExecutor(_WRITERS, "write")
         self._named: dict[tuple[str, str], HeldManifest] = {}
         self._named_at = -1

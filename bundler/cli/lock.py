@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from bundler import costs, lockfile, locking
+from bundler import why as reasons
 from bundler.cache import Cache, default_root
 from bundler.cli.arguments import RECIPE
 from bundler.connection import connect
 from bundler.costs import Bill
-from bundler.lockfile import Lock
+from bundler.errors import LockMissing
+from bundler.lockfile import Lock, Request
 from bundler.locking import Locked
 from bundler.recipe import Recipe
 from console import units
@@ -22,6 +24,7 @@ from console.command import JSON_OPTION, emit
 from console.progress import progress
 
 _LISTED = 12  # items of one request that are named
+_PULLED = 4  # packages that one wish pulled in that are named
 
 
 @click.command(short_help="Pin everything that a recipe asks for.")
@@ -30,15 +33,24 @@ _LISTED = 12  # items of one request that are named
     "--update",
     multiple=True,
     metavar="NAME",
-    help="Resolve only this image, file or k3s, and what is new; the rest stays as it is. May be repeated.",
+    help="Resolve only the sections that this names (an image, a file, k3s, a repository, a package or chart that a "
+    "section asks for, or a kind like pypi), and what is new; the rest stays as it is. May be repeated.",
+)
+@click.option(
+    "--why",
+    metavar="NAME",
+    help="Print what brought a package, image, chart or file in, from the lock as it is, and resolve nothing.",
 )
 @JSON_OPTION
-def lock(recipe: Path, update: tuple[str, ...], as_json: bool) -> None:
+def lock(recipe: Path, update: tuple[str, ...], why: str | None, as_json: bool) -> None:
     """Resolve RECIPE (bundle.toml) into bundle.lock beside it: digests, sizes and origins for every platform.
 
     Commit it with the recipe: the same lock gives the same archive, byte for byte. When nothing upstream has changed,
     the lock stays as it is, serial included.
     """
+    if why is not None:
+        _why(lockfile.path_for(recipe), why, as_json)
+        return
     read = Recipe.load(recipe)
     locked = asyncio.run(_lock(read, update))
     if locked.changed:
@@ -46,6 +58,15 @@ def lock(recipe: Path, update: tuple[str, ...], as_json: bool) -> None:
     bill = costs.bill(locked.lock, Cache(default_root()))
     path = lockfile.path_for(recipe)
     emit(_to_json(locked, bill, path), as_json, lambda: _text(locked, bill, path))
+
+
+def _why(path: Path, name: str, as_json: bool) -> None:
+    held = Lock.load(path)
+    if held is None:
+        raise LockMissing(f"{path} is not there", hint="crate-bundle lock writes it")
+    chains = reasons.why(held, name)
+    text = "\n".join(f"{_title(it.section, it.request)}: {' > '.join(it.links)}" for it in chains)
+    emit({"name": name, "chains": [it.to_json() for it in chains]}, as_json, lambda: text)
 
 
 async def _lock(recipe: Recipe, update: tuple[str, ...]) -> Locked:
@@ -76,15 +97,37 @@ def _text(locked: Locked, bill: Bill, path: Path) -> str:
     for cost in bill.costs:
         shared = cost.size - cost.added
         note = f"{units.size(shared)} of it shared with the above" if shared else ""
-        rows.append((cost.request.name, f"{cost.blobs} blobs", units.size(cost.size), note))
-        if len(cost.request.items) > 1:
-            names = [" ".join(filter(None, key.split(" "))) for key in cost.request.items]
-            rows += [(f"  + {name}", "", "", "") for name in names[:_LISTED]]
-            if len(names) > _LISTED:
-                rows.append((f"  + {len(names) - _LISTED} more", "", "", ""))
+        title = _title(cost.request.section, cost.request.name)
+        rows.append((title, f"{cost.blobs} blobs", units.size(cost.size), note))
+        rows += _asked(cost.request) if cost.request.asked else _items(cost.request)
     if rows:
         lines.append(columns(rows, right=frozenset({1, 2})))
+    for cost in bill.costs:
+        lines += [f"{_title(cost.request.section, cost.request.name)}: {note}" for note in cost.request.notes]
     lines.append(
         f"{units.size(bill.size)} in {bill.blobs} blobs, {units.size(bill.to_fetch)} of it still to be fetched"
     )
     return "\n".join(lines)
+
+
+def _title(section: str, name: str) -> str:
+    """Images and files go by their own names; anything else by its kind too."""
+    return name if section in {"images", "files", name} else f"{section} {name}"
+
+
+def _asked(request: Request) -> list[tuple[str, str, str, str]]:
+    """Each wish, what it pulled in and what all of that weighs."""
+    rows = []
+    for it in request.asked:
+        named, more = ", ".join(it.pulled_in[:_PULLED]), len(it.pulled_in) - _PULLED
+        pulled = f" + {named}" if named else ""
+        rows.append((f"  {it.what}{pulled}" + (f" and {more} more" if more > 0 else ""), "", units.size(it.size), ""))
+    return rows
+
+
+def _items(request: Request) -> list[tuple[str, str, str, str]]:
+    if len(request.items) < 2:
+        return []
+    names = [" ".join(filter(None, key.split(" "))) for key in request.items]
+    rows = [(f"  + {name}", "", "", "") for name in names[:_LISTED]]
+    return [*rows, (f"  + {len(names) - _LISTED} more", "", "", "")] if len(names) > _LISTED else rows

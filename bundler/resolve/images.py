@@ -11,15 +11,16 @@ from archive.digests import Digest
 from archive.platforms import Platform
 from archive.references import Reference
 from bundler import oci
-from bundler.concurrently import together
 from bundler.errors import ImageInvalid
 from bundler.oci import Descriptor
 from bundler.resolve import tree
 from bundler.resolve.tree import Node
+from mirror.together import together
 
 KIND = "image"
 MADE = "made:prune"
 _DEPTH = 8  # indexes within indexes
+_AT_ONCE = 8  # members of one index being read
 
 
 class ImageSource(Protocol):
@@ -152,7 +153,8 @@ async def _load(source: ImageSource, descriptor: Descriptor, body: bytes, name: 
         body,
         tuple(
             await together(
-                _load_member(source, member, name, depth) for member in oci.parse_index(body, f"the index of {name}")
+                [_load_member(source, member, name, depth) for member in oci.parse_index(body, f"the index of {name}")],
+                limit=_AT_ONCE,
             )
         ),
     )
@@ -225,9 +227,9 @@ class _Blobs:
 
 
 def title(item: Item) -> str:
-    """An item as people name it: an image by its full reference, anything else by its name."""
+    """An item as people name it: an image by its full reference, anything else by name and version."""
     if item.kind != KIND:
-        return item.name
+        return f"{item.name} {item.version}".rstrip()
     return f"{item.name}{'@' if ':' in item.version else ':'}{item.version}"
 
 

@@ -9,15 +9,16 @@ from urllib.parse import quote
 from archive.catalogue import Item
 from archive.platforms import Platform
 from archive.references import Reference
-from bundler.concurrently import together
 from bundler.recipe import K3sSection
 from mirror.files.resolve import resolve_request
 from mirror.files.section import FileRequest
+from mirror.together import together
 from mirror.transport import Transport
 
 RELEASES = "https://github.com/k3s-io/k3s/releases/download"
 _BINARIES = {"amd64": "k3s", "arm64": "k3s-arm64", "arm": "k3s-armhf"}
 _LIST_LIMIT = 2**20  # bytes
+_AT_ONCE = 8
 
 
 async def resolve_files(section: K3sSection, platforms: Sequence[Platform], transport: Transport) -> list[Item]:
@@ -27,7 +28,7 @@ async def resolve_files(section: K3sSection, platforms: Sequence[Platform], tran
         for platform in platforms
         for request in _requests(section.version, platform, with_images=section.airgap)
     ]
-    return await together(resolve_request(request, transport, Path()) for request in requests)
+    return await together([resolve_request(request, transport, Path()) for request in requests], limit=_AT_ONCE)
 
 
 async def image_references(section: K3sSection, transport: Transport) -> list[Reference]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from archive.catalogue import Item
-from mirror.publication import Publication
+from mirror.ecosystem import PublishContext, Published
 
-kind = "file"
-PREFIX = "files/"
+_UNKNOWN = "application/octet-stream"
 
 
-def publish(items: Iterable[Item], into: Publication) -> None:
+def publish(items: Iterable[Item], _context: PublishContext) -> Iterator[Published]:
+    """Nothing is generated: every file is a blob of the crate."""
     for item in items:
         for file in item.files:
-            into.add_file(PREFIX + file.path, file.sha256, file.size, file.media_type or "application/octet-stream")
+            yield Published(f"files/{file.path}", file.media_type or _UNKNOWN, sha256=file.sha256, size=file.size)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from posixpath import basename
 from urllib.parse import unquote, urlsplit
 
 from archive.catalogue import File, Item
-from archive.platforms import Platform
 from mirror import origins
+from mirror.ecosystem import Resolution, ResolveContext
 from mirror.errors import DigestMissing, LocalFileChanged
 from mirror.files import checksums
 from mirror.files.section import FileRequest, FileSection
@@ -19,9 +18,10 @@ KIND = "file"
 CHECKSUMS_LIMIT = 4 * 2**20  # bytes
 
 
-async def resolve(section: FileSection, platforms: Sequence[Platform], transport: Transport, base: Path) -> list[Item]:
-    """The items of one section. `base` is the recipe's folder. Raises `Problem`."""
-    return [await resolve_request(request, transport, base) for request in section.requests(platforms)]
+async def resolve(section: FileSection, context: ResolveContext) -> Resolution:
+    """The files that one section means. Raises `Problem`."""
+    requests = section.requests(context.platforms)
+    return Resolution(tuple([await resolve_request(request, context.transport, context.base) for request in requests]))
 
 
 async def resolve_request(request: FileRequest, transport: Transport, base: Path) -> Item:

@@ -32,7 +32,7 @@ def test_from_trust_to_rollback(tmp_path: Path, key: Key, crate: Path) -> None:
     assert "generation 2 is active now: site 2" in run(root, "install", second).stdout
     state = json.loads(run(root, "status", "--json").stdout)
     assert state["generation"] == 2
-    assert state["files"] == 1
+    assert state["items"] == {"file": 1}
     assert [crate["serial"] for crate in state["crates"]] == [2]
     assert "generation 1 is active: site 1" in run(root, "rollback").stdout
     assert "site 1" in run(root, "status").stdout

@@ -19,6 +19,7 @@ from appliance.publication import Publication
 from appliance.store import Store
 from archive import errors
 from archive.catalogue import File, Item
+from mirror.ecosystem import Published
 from tests.support.crates import CrateMaker, Key
 from tests.support.stores import dump, served, trusting
 
@@ -81,13 +82,12 @@ def test_another_open_store_sees_the_new_generation_at_once(tmp_path: Path, key:
 
 
 def test_a_publisher_that_fails_leaves_the_old_generation(tmp_path: Path, key: Key) -> None:
-    class Failing:
-        kind = "file"
-
-        def publish(self, items: Iterable[Item], into: Publication) -> None:
-            for item in items:
-                into.add_file(f"files/{item.name}", item.files[0].sha256, item.files[0].size, "text/plain")
-            raise BadPublication("no")
+    def failing(items: Iterable[Item], into: Publication) -> None:
+        for item in items:
+            into.serve(Published(f"files/{item.name}", "text/plain", b"a document"))
+        into.make_blob(b"a blob")
+        assert into.signer.public_key()
+        raise BadPublication("no")
 
     with trusting(tmp_path / "root", key) as store:
         install(store, [release(tmp_path, key, 1)])
@@ -96,7 +96,7 @@ def test_a_publisher_that_fails_leaves_the_old_generation(tmp_path: Path, key: K
         with store.database.write() as connection:
             connection.execute("UPDATE generations SET active = 0")
         with pytest.raises(BadPublication):
-            activate(store, [1], [Failing()])
+            activate(store, [1], {"file": failing})
         with store.database.write() as connection:
             connection.execute("UPDATE generations SET active = 1")
         assert dump(tmp_path / "root") == before

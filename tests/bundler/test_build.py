@@ -342,6 +342,8 @@ def test_what_lock_prints(tmp_path: Path) -> None:
         "blobs": 1,
         "size": 8,
         "added": 8,
+        "asked": [],
+        "notes": [],
     }
     assert by_name[NAME]["size"] == sum(file["size"] for file in workshop.lock["items"][1]["files"])
     assert shown["to_fetch"] == 0

@@ -12,10 +12,12 @@ import pytest
 from yarl import URL
 
 from bundler.answers import basic
+from bundler.cache import Cache
 from bundler.credentials import Credentials, Login
 from bundler.errors import AccessDenied, AuthFileInvalid, FetchFailed, MalformedAnswer, PlainHttpRefused, ServerFailed
 from bundler.http import Http
 from bundler.tokens import Authorizer, Challenge, Place
+from bundler.transport import CachedTransport
 from bundler.upstreams import Upstreams
 from tests.bundler.clients import APP, client, login, password
 from tests.support import faulty
@@ -335,7 +337,8 @@ def test_secrets_in_urls_are_not_told(tmp_path: Path) -> None:
 
         async def run() -> None:
             async with client(server.url) as registry:
-                await registry.http.read(f"http://ann:hidden@{server.address}/files/x?X-Amz-Signature=hidden", limit=10)
+                transport = CachedTransport(registry, Cache(tmp_path / "cache"))
+                await transport.read(f"http://ann:hidden@{server.address}/files/x?X-Amz-Signature=hidden", limit=10)
 
         with pytest.raises(FetchFailed) as caught:
             asyncio.run(run())

@@ -13,8 +13,10 @@ import pytest
 
 from archive.catalogue import File, Item
 from archive.platforms import Platform
+from bundler import lockfile
 from bundler.errors import LockInvalid
 from bundler.lockfile import Lock, Request, path_for
+from mirror.ecosystem import Asked
 
 FILES = tuple(File(f"{n:064x}", n + 1, media_type="application/x") for n in range(5))
 IMAGE = Item(
@@ -81,6 +83,37 @@ def test_a_new_blob_is_one_new_line() -> None:
     assert line.startswith("+")
 
 
+def test_what_resolving_said_reads_back_and_a_new_chain_is_one_new_line() -> None:
+    (request,) = LOCK.requests
+    said = replace(
+        request, asked=(Asked("x>=1", ("y",), 9),), why=(("x>=1", "x"), ("x>=1", "x", "y")), notes=("y is old",)
+    )
+    lock = replace(LOCK, requests=(said,))
+    assert Lock.parse(lock.to_bytes(), "bundle.lock") == lock
+    more = replace(said, why=(*said.why, ("x>=1", "x", "z")))
+    assert len([line for line in changed_lines(lock, replace(lock, requests=(more,))) if '"z"' in line]) == 1
+
+
+def test_a_long_list_takes_a_line_for_each() -> None:
+    (request,) = LOCK.requests
+    items = tuple(replace(TOOL, name=f"tool-{n:03}", files=(File(f"{n:064x}", 1, path=f"t{n}"),)) for n in range(100))
+    lock = replace(
+        LOCK, items=(*items, IMAGE), requests=(replace(request, items=tuple(" ".join(it.key) for it in items)),)
+    )
+    less = replace(lock, requests=(replace(request, items=lock.requests[0].items[1:]),))
+    (line,) = changed_lines(lock, less)
+    assert "tool-000" in line
+
+
+def test_items_of_one_key_are_kept_apart_by_content() -> None:
+    other = replace(TOOL, files=(replace(TOOL.files[0], sha256="a" * 64),))
+    found = lockfile.keyed([TOOL, other, IMAGE])
+    assert sorted(found.values(), key=str) == sorted([TOOL, other, IMAGE], key=str)
+    assert " ".join(IMAGE.key) in found
+    assert all(key.startswith(" ".join(TOOL.key)) for key, item in found.items() if item is not IMAGE)
+    assert lockfile.ordered([other, IMAGE, TOOL, other]) == lockfile.ordered([TOOL, IMAGE, other])
+
+
 def broken(**changes: Any) -> bytes:
     value = json.loads(LOCK.to_bytes())
     for path, change in changes.items():
@@ -103,6 +136,7 @@ BROKEN = {
     "an alias that is no digest": broken(items__0__files__0__aliases=["sha512:x"]),
     "a size below zero": broken(items__0__files__0__size=-1),
     "a size in words": broken(items__0__files__0__size="9"),
+    "a request for an item that is not there": broken(requests__0__items=["image nowhere 1 "]),
     "a platform that is none": broken(platforms=["linux/"]),
     "a time that is none": broken(created="today"),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from archive.platforms import Platform
 from bundler.errors import RecipeInvalid
-from bundler.recipe import Recipe
+from bundler.recipe import Recipe, without_secrets
 
 CRATE = '[crate]\nname = "lab"\n'
 DIGEST = "a" * 64
@@ -79,6 +79,51 @@ def test_a_short_recipe_is_for_both_kinds_of_board(tmp_path: Path) -> None:
 
 # text after [crate], the line that is named, words of the message, words of the hint
 MISTAKES = {
+    "an apt key that is nearly right, by the name it has in a recipe": (
+        '[[apt]]\nname = "d"\npackages = ["a"]\npublish-suit = "x"',
+        6,
+        "apt[1].publish-suit",
+        "publish-suite?",
+    ),
+    "an apt package that apt would not take": (
+        '[[apt]]\nname = "d"\npackages = ["a", "b c d"]',
+        5,
+        "apt[1].packages[2]",
+        "",
+    ),
+    "an apt url without suites": (
+        '[[apt]]\nname = "d"\npackages = ["a"]\nurl = "https://mirror.example.org"',
+        3,
+        "needs `suites`",
+        "bookworm",
+    ),
+    "a requirement that is none": (
+        '[[pypi]]\nrequirements = ["a"]\n[[pypi]]\nrequirements = ["a", "b=="]',
+        6,
+        "pypi[2].requirements[2]: 'b==' is not a requirement",
+        "aiohttp>=3.9",
+    ),
+    "a Python that is none": ('[[pypi]]\nrequirements = ["a"]\npython = ["2"]', 5, "pypi[1].python[1]", "3.13"),
+    "no Python at all": (
+        '[[pypi]]\nrequirements = ["a"]\npython = []',
+        5,
+        "pypi[1].python: this is empty",
+        "leave python",
+    ),
+    "an npm section that asks for nothing": ("[[npm]]\nlibc = ['musl']", 3, "npm[1]", "packages or locks"),
+    "an npm package from a repository": ('[[npm]]\npackages = ["a@git+ssh://x"]', 4, "npm[1].packages[1]", ""),
+    "a chart with a path and a repository": (
+        '[[charts]]\npath = "x"\nrepository = "https://mirror.example.org"\nname = "x"',
+        3,
+        "charts[1]: a chart has either",
+        "",
+    ),
+    "a chart's constraint that is none": (
+        '[[charts]]\nname = "x"\nrepository = "https://mirror.example.org"\nversion = "newest"',
+        6,
+        "charts[1].version",
+        "^1.2",
+    ),
     "a key of the crate that is nearly right": ('platfroms = ["linux/arm64"]', 3, "crate.platfroms", "platforms?"),
     "a key of an image that is nearly right": (
         '[[images]]\nref = "a"\n[[images]]\nref = "b"\nrefferers = true',
@@ -231,3 +276,21 @@ def test_a_query_hidden_behind_an_escape_is_refused(tmp_path: Path) -> None:
 def test_a_changed_query_leaves_the_recipe_the_same(tmp_path: Path) -> None:
     text = CRATE + f'[[files]]\nname = "a"\nurl = "https://example.org/a?%s"\nsha256 = "{DIGEST}"\n'
     assert load(tmp_path, text % "monday").sha256 == load(tmp_path, text % "tuesday").sha256
+
+
+TRAVELLING = {
+    "user info": ("tool @ https://ann:word@example.org/t.whl", "tool @ https://example.org/t.whl"),
+    "user info of any scheme": ("git+ssh://ann@example.org/x", "git+ssh://example.org/x"),
+    "a query and a fragment": (
+        "https://example.org/t.whl?token=1#sha256=2 and more",
+        "https://example.org/t.whl and more",
+    ),
+    "a folder of this machine": ("file:///srv/index, of pip", "file:…, of pip"),
+    "what is no URL": ("@scope/name@^1.2 (>= 2)", "@scope/name@^1.2 (>= 2)"),
+}
+
+
+@pytest.mark.parametrize("case", TRAVELLING.values(), ids=TRAVELLING.keys())
+def test_words_travel_without(case: tuple[str, str]) -> None:
+    text, travelling = case
+    assert without_secrets(text) == travelling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from archive.digests import Digest
 from archive.references import Reference
 from bundler import oci
 from bundler.cache import Cache
-from bundler.errors import AccessDenied, ImageInvalid, NotFound, Unreachable, UntrustedServer
+from bundler.errors import AccessDenied, ImageInvalid, NotFound, Unreachable, UntrustedServer, WrongContent
 from bundler.fetch import RegistryBlob, RegistryManifest, Wanted, fetch_all
 from bundler.registry import RegistryClient
 from bundler.transport import CachedTransport
@@ -250,7 +251,7 @@ def test_the_transport_reads_measures_fetches_and_adopts(tmp_path: Path) -> None
         async def run() -> None:
             async with client(server.url) as pulling:
                 cache = Cache(tmp_path / "cache")
-                transport: Transport = CachedTransport(pulling.http, cache)
+                transport: Transport = CachedTransport(pulling, cache)
                 assert (await transport.read(url, limit=len(data))).body == data
                 assert await transport.size(url) == len(data)
                 server.faults["file"].append(faulty.answer(405))
@@ -260,6 +261,13 @@ def test_the_transport_reads_measures_fetches_and_adopts(tmp_path: Path) -> None
                 asked = len(server.seen)
                 assert await transport.fetch(url, sha256=unknown.sha256, size=len(data)) == unknown
                 assert len(server.seen) == asked
+                named = hashlib.sha512(data).hexdigest()
+                assert await transport.fetch(url, sha512=named) == unknown, "found out by reading it once more"
+                asked = len(server.seen)
+                assert await transport.fetch(url, sha512=named) == unknown
+                assert len(server.seen) == asked
+                with pytest.raises(WrongContent):
+                    await transport.fetch(url, sha512="0" * 128)
                 assert await transport.adopt(unknown.path) == unknown
 
         asyncio.run(run())

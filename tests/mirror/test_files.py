@@ -13,11 +13,14 @@ import pytest
 from archive.catalogue import File, Item
 from archive.errors import Problem
 from archive.platforms import Platform
+from archive.progress import SILENT
+from mirror.ecosystem import Published, ResolveContext
 from mirror.errors import ChecksumAbsent, ChecksumAmbiguous, DigestMissing, LocalFileChanged
 from mirror.files import checksums, publish
 from mirror.files.resolve import resolve
 from mirror.files.section import FileSection
 from mirror.transport import Document, Fetched
+from tests.mirror.serve import Blobs
 
 PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 A, B = "a" * 64, "b" * 64
@@ -41,7 +44,7 @@ class Upstream:
     async def size(self, url: str) -> int | None:
         return None if url in self.silent else len(self.content[url])
 
-    async def fetch(self, url: str, *, sha256: str = "", size: int | None = None) -> Fetched:
+    async def fetch(self, url: str, *, sha256: str = "", sha512: str = "", size: int | None = None) -> Fetched:
         self.fetched.append(url)
         data = self.content[url]
         assert sha256 in {"", hashlib.sha256(data).hexdigest()}
@@ -53,7 +56,7 @@ class Upstream:
 
 
 def items(section: FileSection, upstream: Upstream, base: Path = Path()) -> list[Item]:
-    return asyncio.run(resolve(section, PLATFORMS, upstream, base))
+    return list(asyncio.run(resolve(section, ResolveContext(upstream, PLATFORMS, base, SILENT))).items)
 
 
 def test_a_url_with_its_digest_is_asked_for_its_size_alone() -> None:
@@ -149,18 +152,9 @@ def test_a_checksum_file(case: tuple[str, str | type[Problem]]) -> None:
             checksums.find(text, "tool", "SUMS")
 
 
-class Shelf:
-    """What a publisher put where; it stands for the appliance's `Publication`."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, tuple[str, int, str]] = {}
-
-    def add_file(self, path: str, sha256: str, size: int, media_type: str) -> None:
-        self.files[path] = (sha256, size, media_type)
-
-
-def test_files_are_published_below_files() -> None:
-    shelf = Shelf()
-    publish.publish([Item("file", "t", files=(File(A, 5, path="tool/2/t.gz"),))], shelf)
-    assert publish.kind == "file"
-    assert shelf.files == {"files/tool/2/t.gz": (A, 5, "application/octet-stream")}
+def test_files_are_published_below_files(tmp_path: Path) -> None:
+    item = Item("file", "t", files=(File(A, 5, path="tool/2/t.gz"), File(B, 6, path="notes", media_type="text/plain")))
+    assert list(publish.publish([item], Blobs(tmp_path))) == [
+        Published("files/tool/2/t.gz", "application/octet-stream", sha256=A, size=5),
+        Published("files/notes", "text/plain", sha256=B, size=6),
+    ]

@@ -79,6 +79,12 @@ class CrateMaker:
             self.absent.add(sha256)
         return sha256
 
+    def resolved(self, items: Iterable[Item], folder: Path) -> None:
+        """What an ecosystem resolved, its blobs lying in `folder` by their sha256."""
+        for item in items:
+            self.items.append(item)
+            self.blobs.update({file.sha256: folder / file.sha256 for file in item.files})
+
     def image(self, made: MadeImage, tags: Sequence[str] = ()) -> None:
         """An image out of a layout, with its referrers."""
         name, _, tag = made.reference.rpartition(":")

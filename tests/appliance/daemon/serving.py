@@ -172,7 +172,9 @@ def hold(root: Path, repository: str, layout: Layout, tags: Mapping[str, str], f
             (name,),
         ).lastrowid
         connection.execute("UPDATE generations SET active = 0")
-        generation = connection.execute("INSERT INTO generations (activated_at, active) VALUES (0, 1)").lastrowid
+        generation = connection.execute(
+            "INSERT INTO generations (activated_at, dated, active) VALUES (0, 0, 1)"
+        ).lastrowid
         with store.pack_path(name).open("wb") as file:
             for data in blobs:
                 raw = hashlib.sha256(data).digest()
@@ -202,7 +204,8 @@ def hold(root: Path, repository: str, layout: Layout, tags: Mapping[str, str], f
             connection.execute("INSERT INTO published_tags VALUES (?, ?, ?, ?)", (generation, repository, tag, digest))
         for path, data in files.items():
             connection.execute(
-                "INSERT INTO published_files VALUES (?, ?, ?, ?, '')",
+                "INSERT INTO published_files (generation, path, digest, size, media_type, modified)"
+                " VALUES (?, ?, ?, ?, 'application/octet-stream', 0)",
                 (generation, f"files/{path}", hashlib.sha256(data).digest(), len(data)),
             )
     assert generation is not None

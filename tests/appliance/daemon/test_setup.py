@@ -16,7 +16,12 @@ from appliance.uploads import EXPIRES, Uploads
 from tests.appliance.daemon.serving import PROGRAM
 from tests.support.tools import tool
 
-CRATE = Crate("crate.internal:5000", "-----BEGIN CERTIFICATE-----\nMII\n", ["docker.io", "harbor.example.org:8443"])
+CRATE = Crate(
+    "crate.internal:5000",
+    "-----BEGIN CERTIFICATE-----\nMII\n",
+    ["docker.io", "harbor.example.org:8443"],
+    {"debian": "Types: deb\nURIs: http://crate.internal:8080/apt/debian\n"},
+)
 
 
 def run(root: Path, *words: str) -> str:
@@ -28,7 +33,10 @@ def run(root: Path, *words: str) -> str:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_script_writes_just_those_files(client: str, tmp_path: Path) -> None:
     """Run for real, with every path moved below the test's folder."""
+    setup = CLIENTS[client](CRATE)
     script = client_script(client, CRATE)
+    for command in setup.commands:
+        script = script.replace(f"\n{command}\n", "\n")
     files = client_files(client, CRATE)
     for path in files:
         script = script.replace(f"'{path}'", f"'{tmp_path}{path}'")
@@ -39,7 +47,8 @@ def test_the_script_writes_just_those_files(client: str, tmp_path: Path) -> None
     assert {path: text.rstrip("\n") for path, text in written.items()} == {
         path: text.rstrip("\n") for path, text in files.items()
     }
-    assert CRATE.authority.rstrip("\n") in "".join(written.values())
+    needed = CRATE.sources["debian"] if client == "apt" else CRATE.authority
+    assert needed.rstrip("\n") in "".join(written.values())
 
 
 def test_containerd_asks_the_crate_for_every_host() -> None:

@@ -1,0 +1,114 @@
+"""The paths of the active generation: package repositories as their clients expect them, and plain files.
+
+What is served where was decided when the generation was published; here is only how: which variant, in what part, and
+whether the client has it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from appliance.errors import UnknownBlob
+from appliance.negotiation import choose
+from appliance.published import SMALL, Served
+from appliance.registry.errors import Refusal, Unauthorized
+from appliance.registry.service import Registry
+from appliance.sending import part_for, send_bytes, send_extent, stream
+from archive.digests import Digest
+
+# What the log calls a thing that is asked for below each root.
+_ASKED = {"files": "file", "apt": "apt", "pypi": "pypi", "npm": "npm", "helm": "helm"}
+ROOTS = tuple(_ASKED)
+SIGNED = ("apt",)
+"""What clients check by the repository's own signature, so that it needs no TLS."""
+
+# Package clients know Basic credentials, and send none before they are asked.
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="crate"'}
+_TOKEN = "send a token as the password of any user"  # noqa: S105 - a hint
+
+_SLASH = re.compile("%2f", re.IGNORECASE)
+_PIECE = 256 << 10  # bytes of a large document in memory for one client
+
+_log = logging.getLogger(__name__)
+_missing = logging.getLogger("crate.missing")
+
+
+def add_mirrors(application: web.Application, registry: Registry, roots: Iterable[str] = ROOTS) -> None:
+    """GET and HEAD of everything that is published below these roots."""
+
+    def route(root: str) -> None:
+        async def get(request: web.Request) -> web.StreamResponse:
+            try:
+                if not registry.access.may_read(registry.callers.identify(request), root):
+                    raise Unauthorized(f"/{root}/ is not open here", hint=_TOKEN, headers=_CHALLENGE)
+            except Refusal as refusal:
+                return refusal.response()
+            return await _answer(registry, request, root)
+
+        application.router.add_get(f"/{root}/{{path:.*}}", get)
+
+    for root in roots:
+        route(root)
+
+
+async def _answer(registry: Registry, request: web.Request, root: str) -> web.StreamResponse:
+    path = _path(request, root)
+    variants = registry.paths.variants(path)
+    if variants:
+        served = choose(variants, request.headers.get("Accept", ""))
+        try:
+            return await _send(registry, request, served, _headers(registry, request, served, len(variants) > 1))
+        except UnknownBlob:
+            _log.exception("/%s is published, but the store lost it", path)
+            return web.Response(status=404, text="the store lost this; install the crate again\n")
+    if registry.paths.variants(f"{path}/"):
+        return web.Response(status=301, headers={"Location": f"{request.rel_url.raw_path}/"})
+    _missing.info("%s %r (asked by %s)", _ASKED[root], path.removeprefix(f"{root}/")[:300], request.remote)
+    return web.Response(status=404, text=f"no crate brought /{path[:300]}\n")
+
+
+def _path(request: web.Request, root: str) -> str:
+    """From the server's root. npm encodes the slash of a scope; nobody else means a slash by %2f."""
+    raw = request.rel_url.raw_path.removeprefix("/")
+    if root == "npm":
+        return unquote(_SLASH.sub("/", raw))
+    return raw if _SLASH.search(raw) else unquote(raw)
+
+
+def _headers(registry: Registry, request: web.Request, served: Served, varies: bool) -> Mapping[str, str]:
+    bound = f"@{registry.callers.origin(request)}" if served.origin_bound else ""
+    return {
+        "ETag": f'"sha256:{served.sha256}{bound}"',
+        "Last-Modified": served.last_modified,
+        "Content-Type": served.media_type,
+        "Cache-Control": "no-cache",
+        **({"Vary": "Accept"} if varies else {}),
+    }
+
+
+async def _send(
+    registry: Registry, request: web.Request, served: Served, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    if served.document is None:
+        with registry.store.blobs.open(Digest.sha256(served.sha256)) as extent:
+            return await send_extent(request, extent, headers, registry.readers, idle=registry.idle)
+    if served.origin_bound or served.size <= SMALL:
+        origin = registry.callers.origin(request).encode()
+        return await send_bytes(request, await registry.documents.whole(served, origin), headers)
+    part = part_for(request, served.size, headers)
+    if isinstance(part, web.Response):
+        return part
+    end = part.start + part.length
+
+    async def send(response: web.StreamResponse) -> None:
+        for at in range(part.start, end, _PIECE):
+            async with asyncio.timeout(registry.idle):
+                await response.write(await registry.documents.piece(served, at, min(_PIECE, end - at)))
+
+    return await stream(request, part, f"/{served.path}", send)
