@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,8 @@ QUICK = Scale(
 
 @contextmanager
 def workshop() -> Iterator[Path]:
-    """A folder on a real disk (/tmp may be memory), gone afterwards."""
+    """A folder on a real disk (/tmp may be memory), gone afterwards, also when the bench is told to end."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="buzzcrate-bench-", dir="/var/tmp") as folder:
         yield Path(folder)
 
