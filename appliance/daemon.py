@@ -182,21 +182,21 @@ def run(root: Path, settings: Settings) -> None:
     _raise_file_limit()
     # asyncio sets aside this much for what each TLS connection sends us: 256 KiB, idle or not, unless told otherwise
     sslproto.SSLProtocol.max_size = _TLS_RECEIVE
-    with Store.open(root) as store, _only_daemon(root):
+    with Store.open(root) as store, _only_daemon(store):
         asyncio.run(Daemon(store, settings).serve())
 
 
 @contextmanager
-def _only_daemon(root: Path) -> Iterator[None]:
+def _only_daemon(store: Store) -> Iterator[None]:
     """Two daemons over one store would wipe each other's uploads."""
-    descriptor = os.open(root / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(store.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             raise AlreadyServing(
-                f"a daemon serves the store at {root} already (process {holder})",
+                f"a daemon serves the store at {store.root} already (process {holder})",
                 hint="a new generation needs no other one; stop it first to serve in another way",
             ) from error
         os.ftruncate(descriptor, 0)

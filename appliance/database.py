@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ class Database:
         self._writing = threading.Lock()
         self._writer = self._connect()
         try:
-            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._migrate()
         except BaseException:
             self.close()
@@ -45,6 +46,17 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait where two processes meet a new file at once, whatever its timeout
+        deadline = time.monotonic() + _BUSY
+        while self._writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                self._writer.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):

@@ -68,9 +68,8 @@ WantedBy=multi-user.target
 def unit(root: Path, options: Sequence[str], *, user: str = "", low_ports: bool = False) -> str:
     """The unit's text; `options` are those of `serve`, `user` an existing account that owns the store."""
     program = shutil.which("crate-appliance") or str(Path(sys.argv[0]).absolute())
-    command = [program, "--root", str(root.absolute()), "serve", *options]
     return _UNIT.format(
-        command=" ".join(shlex.quote(word).replace("%", "%%").replace("$", "$$") for word in command),
+        command=_words(program, *_serves(root), *options),
         owner=f"User={user}\n" if user else "",
         root=shlex.quote(str(root.absolute())).replace("%", "%%"),
         capabilities="CAP_NET_BIND_SERVICE" if low_ports else "",
@@ -87,9 +86,33 @@ def install(text: str) -> None:
     except OSError as error:
         raise ServiceFailed(f"cannot write {UNIT_PATH}: {error.strerror}", hint=hint) from error
     for words in (["daemon-reload"], ["enable", UNIT], ["restart", UNIT]):
-        try:
-            done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise ServiceFailed("there is no systemctl here", hint="run crate-appliance serve instead") from error
-        if done.returncode:
-            raise ServiceFailed(f"systemctl {' '.join(words)}: {done.stderr.strip()}", hint="journalctl -u " + UNIT)
+        _systemctl(*words)
+
+
+def start(root: Path) -> bool:
+    """Starts the service if it is installed for the store at `root`; whether it is. Raises `ServiceFailed`."""
+    try:
+        installed = f" {_words(*_serves(root))} " in UNIT_PATH.read_text().replace("\n", " \n")
+    except OSError:
+        return False
+    if installed:
+        _systemctl("start", UNIT)
+    return installed
+
+
+def _serves(root: Path) -> tuple[str, ...]:
+    return ("--root", str(root.absolute()), "serve")
+
+
+def _words(*words: str) -> str:
+    """As an ExecStart= line spells them (systemd.service(5), "COMMAND LINES")."""
+    return " ".join(shlex.quote(word).replace("%", "%%").replace("$", "$$") for word in words)
+
+
+def _systemctl(*words: str) -> None:
+    try:
+        done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise ServiceFailed("there is no systemctl here", hint="run crate-appliance serve instead") from error
+    if done.returncode:
+        raise ServiceFailed(f"systemctl {' '.join(words)}: {done.stderr.strip()}", hint="journalctl -u " + UNIT)

@@ -6,6 +6,7 @@ loose/sha256/ab/    blobs that people pushed, or that the crate made itself
 uploads/            pushes under way
 trust/              who may sign (see `appliance.keyring`)
 lock                held by the one writer of packs and generations
+daemon.lock         held by the daemon
 """
 
 from __future__ import annotations
@@ -88,6 +89,25 @@ class Store:
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def daemon_lock(self) -> Path:
+        """Held by the daemon that serves this store, for as long as it does."""
+        return self.root / "daemon.lock"
+
+    def served(self) -> bool:
+        """Whether a daemon serves this store now."""
+        try:
+            descriptor = os.open(self.daemon_lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def close(self) -> None:
         self.database.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from appliance import service
 from appliance.installing import Installed
 from appliance.installing import install as install_crates
 from appliance.store import Store
@@ -23,11 +24,13 @@ def install(root: Path, crates: tuple[Path, ...], as_json: bool) -> None:
 
     CRATE is a .crate file, its parts (.crate.000 and so on, in any order and from several folders), or a folder that
     holds them. Interrupted, or with a part missing or damaged, it keeps what is sound: run it again and it goes on.
-    A running daemon serves the new content at once; until then it serves the old.
+    A running daemon serves the new content at once; until then it serves the old. A service that is installed and does
+    not run is started.
     """
     with Store.open(root) as store:
         installed = install_crates(store, crates, progress())
-        emit(_json(installed), as_json, lambda: _text(installed))
+        served = store.served() or service.start(root)
+    emit({**_json(installed), "served": served}, as_json, lambda: _text(installed, served=served))
 
 
 def _json(installed: Installed) -> dict[str, object]:
@@ -49,7 +52,7 @@ def _json(installed: Installed) -> dict[str, object]:
     }
 
 
-def _text(installed: Installed) -> str:
+def _text(installed: Installed, *, served: bool) -> str:
     lines = []
     for imported in installed.imports:
         who = ", ".join(signature.principal for signature in imported.verdict.signatures)
@@ -61,4 +64,7 @@ def _text(installed: Installed) -> str:
             lines.append(f"warning: {imported.release.name} {imported.release.serial} is past its expiry date")
     activation = installed.activation
     state = "is active now" if activation.changed else "was active already"
-    return "\n".join([*lines, f"generation {activation.generation} {state}: {', '.join(activation.crates)}"])
+    lines.append(f"generation {activation.generation} {state}: {', '.join(activation.crates)}")
+    if not served:
+        lines.append("nothing serves it yet: crate-appliance serve does, crate-appliance service install at every boot")
+    return "\n".join(lines)

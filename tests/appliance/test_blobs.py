@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,17 @@ def test_a_blob_survives_closing_and_opening_again(tmp_path: Path) -> None:
         digest = put(store, b"kept")
     with Store.open(tmp_path, create=False) as store:
         assert store.blobs.read(digest, 100) == b"kept"
+
+
+def test_a_new_store_that_another_process_just_opens_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "crate.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE first (one)")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO first VALUES (1)")
+        timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+        timer.start()
+        Store.open(tmp_path).close()
+        timer.join()
 
 
 def test_an_empty_root_is_no_store_unless_one_may_be_made(tmp_path: Path) -> None:

@@ -18,11 +18,14 @@ from pathlib import Path
 import pytest
 
 from appliance.store import Store
+from tests.appliance.commands import run
 from tests.appliance.daemon import serving
 from tests.appliance.daemon.conftest import HELD
 from tests.appliance.daemon.serving import Crate, largest_layer, raw_request, sha256
+from tests.support.crates import CrateMaker, Key
 from tests.support.images import OCI_TYPES, MadeImage, make_layout
 from tests.support.ports import LOOPBACK, free_port, wait_until
+from tests.support.stores import trusting
 from tests.support.tools import tool
 
 
@@ -244,6 +247,18 @@ def test_what_is_not_there_is_logged(plain_crate: Crate) -> None:
     log = serving.log_of(plain_crate.root).read_text()
     assert "image 'docker.io' library/absent:7" in log
     assert "file 'absent.iso'" in log
+
+
+def test_install_says_when_nothing_serves_what_it_installed(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
+    root = tmp_path / "store"
+    with trusting(root, key):
+        paths = maker.write(tmp_path / "site-1.crate", [key])
+    assert "nothing serves it yet: crate-appliance serve" in run(root, "install", *paths).stdout
+    with serving.crate(root):
+        said = run(root, "install", *paths)
+        assert (said.returncode, "nothing serves it" in said.stdout) == (0, False)
+        assert json.loads(run(root, "install", *paths, "--json").stdout)["served"] is True
+    assert json.loads(run(root, "install", *paths, "--json").stdout)["served"] is False
 
 
 def test_an_activation_by_another_process_is_served_at_once(tmp_path: Path, held: MadeImage) -> None:
