@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo import images
+from demo import images, packages
 from demo.stage import DemoFailed, Stage, workshop
 
 TEAM = "registry.example.org/team"
@@ -100,7 +100,8 @@ def install(stage: Stage) -> None:
     stage.run("crate-appliance --root crate status")
 
 
-def pull(stage: Stage, names: dict[str, str]) -> None:
+def pull(stage: Stage, names: dict[str, str]) -> str:
+    """Returns the plain address of the daemon, which goes on serving."""
     stage.step("Serve, and pull every image for both platforms with an ordinary client")
     plain = f"127.0.0.1:{free_port()}"
     stage.let("CRATE", f"127.0.0.1:{free_port()}")
@@ -127,6 +128,7 @@ def pull(stage: Stage, names: dict[str, str]) -> None:
     if platform.system() == "Linux" and platform.machine() in {"x86_64", "aarch64"}:
         stage.say("And the file that came out of the crate runs on this machine:")
         stage.run("./hello")
+    return plain
 
 
 def damage(stage: Stage) -> None:
@@ -144,7 +146,7 @@ def damage(stage: Stage) -> None:
     stage.run("crate-appliance --root other install stick")
 
 
-def summarise(stage: Stage, names: dict[str, str]) -> None:
+def summarise(stage: Stage, names: dict[str, str], carried: bool) -> None:
     parts = sorted((stage.folder / "stick").iterdir())
     size = sum(part.stat().st_size for part in parts)
     stage.step("What you have seen")
@@ -153,6 +155,11 @@ def summarise(stage: Stage, names: dict[str, str]) -> None:
         f"It is cut into {len(parts)} parts, as a stick with FAT32 would need it.",
         "Standard tools checked it. A crate without trust refused it, one with trust took it.",
         "From there an ordinary client pulled every image under its usual name, with nothing else in reach.",
+        *(
+            ["Packages for two platforms followed in a second crate; pip and apt took them from there."]
+            if carried
+            else []
+        ),
         "A flipped byte was found, named, and repaired from another copy.",
         f"All of it took {stage.seconds():.0f} seconds and left nothing behind.",
     ):
@@ -167,9 +174,10 @@ def main() -> int:
             build(stage, names)
             check_by_hand(stage)
             install(stage)
-            pull(stage, names)
+            plain = pull(stage, names)
+            carried = packages.carry(stage, plain)
             damage(stage)
-            summarise(stage, names)
+            summarise(stage, names, carried)
     except DemoFailed as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1

@@ -18,6 +18,8 @@ from types import FrameType
 from typing import NoReturn
 
 WIDTH = 100
+# With these in the environment, pip would trust what they name and not what it is told.
+_OWN_TRUST = frozenset({"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 _BOLD, _DIM, _GREEN, _CYAN = "1", "2", "32", "36"
 
 
@@ -35,7 +37,7 @@ class Stage:
         self._began = time.monotonic()
         self._servers: list[subprocess.Popen[bytes]] = []
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _OWN_TRUST},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
