@@ -252,7 +252,8 @@ async def _every(seconds: float, action: Callable[[], None]) -> None:
         await asyncio.sleep(seconds)
 
 
-def _several(problems: list[Problem], of: int) -> SeveralFailed:
+def _several(found: list[Problem], of: int) -> SeveralFailed:
+    problems = sorted(found, key=lambda problem: problem.what)  # not in the order of arrival, which is chance
     listing = _listing([problem.what for problem in problems], "; ")
     hint = next((problem.hint for problem in problems if problem.hint), "")
     return SeveralFailed(f"{len(problems)} of {of} blobs could not be fetched: {listing}", tuple(problems), hint=hint)

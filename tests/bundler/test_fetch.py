@@ -115,7 +115,7 @@ def test_all_failures_are_named_and_the_rest_is_fetched(server: FaultyRegistry, 
         del server.blobs[f"sha256:{one.sha256}"]
     with pytest.raises(SeveralFailed) as caught:
         run(server, cache, wanted)
-    assert caught.value.what.startswith("5 of 10 blobs could not be fetched: layer 4: ")
+    assert caught.value.what.startswith("5 of 10 blobs could not be fetched: layer 0: ")
     assert caught.value.what.endswith("2 more")
     assert {type(problem) for problem in caught.value.problems} == {NotFound}
     assert content(cache) == whole(wanted[5:])
