@@ -19,6 +19,7 @@ from archive.writer import BlobSource, Draft, Written, write_crate
 from bundler import lockfile, locking, oci
 from bundler.cache import Cache, default_root
 from bundler.connection import Connection, connect
+from bundler.ecosystems import CHARTS
 from bundler.errors import LockMissing, LockStale, SourceChanged
 from bundler.fetch import FetchReport, RegistryBlob, RegistryManifest, Source, Url, Wanted, fetch_all
 from bundler.local_images import LocalImages
@@ -26,8 +27,7 @@ from bundler.lockfile import Lock
 from bundler.recipe import Recipe
 from bundler.resolve import images
 from mirror import origins
-from mirror.helm import resolve as helm
-from mirror.helm.section import ChartSection
+from mirror.helm.section import PACKED, ChartSection
 
 _REGISTRIES = ("docker://", "oci://")
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -259,9 +259,9 @@ async def _remake_charts(lock: Lock, updates: _Updates, connection: Connection) 
     """A chart that lies unpacked beside the recipe is packed again, unless the cache still has it."""
     cache = connection.cache
     for item in lock.items:
-        if any(file.origin == helm.PACKED and not cache.has(file.sha256, file.size) for file in item.files):
+        if any(file.origin == PACKED and not cache.has(file.sha256, file.size) for file in item.files):
             section = ChartSection(path=item.origin.removeprefix(origins.LOCAL))
-            await helm.resolve(section, connection.context(lock.platforms))
+            await CHARTS.resolve(section, connection.context(lock.platforms))
             if not all(cache.has(file.sha256, file.size) for file in item.files):
                 raise _changed(item, origins.local_path(item.origin, connection.base), updates)
 

@@ -17,11 +17,10 @@ from mirror.helm import archives, oci, provenance, repository
 from mirror.helm.archives import Chart
 from mirror.helm.metadata import Dependency, Metadata, file_name
 from mirror.helm.repository import Offer
-from mirror.helm.section import ChartSection
+from mirror.helm.section import PACKED, ChartSection
 from mirror.openpgp import Keyring
 from mirror.transport import Fetched
 
-PACKED = "made:chart"
 """The origin of a chart that we packed from a folder, which is the item's own origin."""
 
 _NESTING = 16

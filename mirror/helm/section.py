@@ -12,6 +12,9 @@ from mirror.helm.constraints import Constraint
 from mirror.helm.metadata import check_name
 from mirror.section import check_url, parsed, refusal
 
+PACKED = "made:chart"
+"""The origin of a chart that was packed from a folder."""
+
 
 def _repository(url: str) -> str:
     """An HTTP repository, or `oci://host/path`, below which the registry has a repository for each chart."""

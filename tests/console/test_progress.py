@@ -96,7 +96,8 @@ def test_without_a_terminal_lines_are_plain() -> None:
 
 
 _LIVE = """
-from console.progress import Live, progress
+from console.live import Live
+from console.progress import progress
 display = progress()
 assert isinstance(display, Live)
 with display.task("fetching", 4096) as task, display.task("unpacking", 2, unit="images") as other:

@@ -17,8 +17,8 @@ from archive.errors import Problem
 from mirror.ecosystem import Resolution
 from mirror.errors import BadIndex, BadSection, Unsigned, Unsolvable, WrongDigest, WronglySigned
 from mirror.helm import archives
-from mirror.helm.resolve import PACKED, resolve
-from mirror.helm.section import ChartSection
+from mirror.helm.resolve import resolve
+from mirror.helm.section import PACKED, ChartSection
 from mirror.openpgp import RepositoryKey
 from tests.mirror.helm.charts import TEMPLATE, Made, chart, chart_yaml, folder, packed, pushed, registry, repository
 from tests.mirror.serve import Blobs
