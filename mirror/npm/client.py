@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mirror.errors import ToolFailed, Unsolvable
+from mirror.programs import ask
 
 # npm's own words for "it cannot be": no such package or version, or peers that shut each other out.
 _IMPOSSIBLE = re.compile(r"npm error code (E404|ETARGET|ENOVERSIONS|ERESOLVE|EBADPLATFORM|EINVALIDPACKAGENAME)")
@@ -81,22 +81,9 @@ async def _npm(arguments: Sequence[str], folder: Path) -> tuple[int, str, str]:
             "npm is not here, and it knows the registry and resolves names",
             hint="install npm, or give [[npm]] a `registry` and `locks` only",
         )
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", "NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
+    quiet = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
+    code, out, err = await ask([program, *arguments], folder, quiet)
+    return code, out.decode(errors="replace"), err
 
 
 def _lay_out(folder: Path, base: Path) -> None:

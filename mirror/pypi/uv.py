@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from packaging.pylock import Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 
 from mirror.errors import BadIndex, ToolFailed, Unsolvable
+from mirror.programs import ask
 from mirror.pypi.targets import Target
 
 _YANKED = re.compile(r'^warning: `([^=`\[]+)(?:\[[^`]*\])?==([^`]+)` is yanked(?: \(reason: "(.*)"\))?', re.MULTILINE)
@@ -126,10 +126,7 @@ async def pip_settings() -> dict[str, str]:
     pip = shutil.which("pip")
     if pip is None:
         return {}
-    process = await asyncio.create_subprocess_exec(
-        pip, "config", "list", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    out, _ = await process.communicate()
+    _, out, _ = await ask([pip, "config", "list"])
     settings: dict[str, dict[str, str]] = {}
     for line in out.decode(errors="replace").splitlines():
         scope, _, rest = line.partition(".")
@@ -151,22 +148,7 @@ def program() -> str:
 async def _uv(
     arguments: Sequence[str], folder: Path, indexes: Mapping[str, str] | None = None
 ) -> tuple[int, bytes, str]:
-    process = await asyncio.create_subprocess_exec(
-        program(),
-        *arguments,
-        cwd=folder,
-        env={**os.environ, **(indexes or {}), "NO_COLOR": "1", "UV_NO_PROGRESS": "1"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    return process.returncode or 0, out, err.decode(errors="replace")
+    return await ask([program(), *arguments], folder, {**(indexes or {}), "UV_NO_PROGRESS": "1"})
 
 
 def _explanation(err: str) -> str:
