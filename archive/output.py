@@ -6,13 +6,18 @@ import errno
 import glob
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from archive import layout
 from archive.errors import NotEnoughSpace
+from archive.limits import MIB
 from archive.volumes import part_name
+
+_FLUSH_EVERY = 64 * MIB
+"""Bytes written before the disk is sent after them: left alone, the kernel would begin when everything is there."""
 
 
 class Output:
@@ -27,6 +32,9 @@ class Output:
         names = [out.name] if part_size is None else [part_name(out.name, number) for number in range(len(sizes))]
         self._paths = tuple(out.with_name(name) for name in names)
         self._descriptors: list[int] = []
+        self._flusher = ThreadPoolExecutor(1)
+        self._flushing: Future[None] | None = None
+        self._unflushed = 0
         free = shutil.disk_usage(out.parent).free
         if total > free:
             raise NotEnoughSpace(
@@ -58,9 +66,20 @@ class Output:
                     ) from error
                 raise
             view, offset = view[written:], offset + written
+            self._unflushed += written
+            if self._unflushed >= _FLUSH_EVERY and (self._flushing is None or self._flushing.done()):
+                self._flush(self._descriptors[number])
+
+    def _flush(self, descriptor: int) -> None:
+        if self._flushing:
+            self._flushing.result()  # an error of the disk is told once; it must not get lost
+        self._unflushed = 0
+        self._flushing = self._flusher.submit(os.fdatasync, descriptor)
 
     def finish(self) -> tuple[Path, ...]:
         """Everything to disk, then to its name; the first part comes last, so that a set with one is a whole set."""
+        if self._flushing:
+            self._flushing.result()
         for descriptor in self._descriptors:
             os.fsync(descriptor)
         self._close()
@@ -84,6 +103,7 @@ class Output:
                 path.unlink()
 
     def _close(self) -> None:
+        self._flusher.shutdown()  # before the descriptor that it works on is closed
         while self._descriptors:
             os.close(self._descriptors.pop())
 

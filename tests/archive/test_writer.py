@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive import errors, index, layout, release
+from archive import errors, index, layout, output, release
 from archive.errors import Problem
 from archive.index import Entry
 from archive.limits import GIB, LIMITS
@@ -161,6 +161,20 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     out.mkdir()
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(errors.NotEnoughSpace):
+        write_crate(draft(), blobs, OCI_INDEX, [SIGNER], out / "site-3.crate")
+    assert list(out.iterdir()) == []
+
+
+def test_a_disk_that_fails_behind_our_back_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    blobs = sources(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(output, "_FLUSH_EVERY", 1)
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(OSError, match="Input/output error"):
         write_crate(draft(), blobs, OCI_INDEX, [SIGNER], out / "site-3.crate")
     assert list(out.iterdir()) == []
 
