@@ -1,8 +1,8 @@
 """Python packages beside pip: sixty wheels of an index where every request takes 40 ms longer.
 
 Ours resolves with uv, proves the closure and fetches; pip download does the first and the last. The second row leaves
-choosing out: both are given every version with its digest, as a lock has it. There ours is timed from the open connection on,
-while pip's figure is a whole process, start-up included (about half a second of either program).
+choosing out: both are given every version with its digest, as a lock has it. There ours is timed from the open
+connection on, while pip's figure is a whole process, start-up included (about half a second of either program).
 """
 
 from __future__ import annotations
