@@ -37,15 +37,6 @@ class Address:
     def everywhere(self) -> bool:
         return self.host in {"0.0.0.0", "::"}  # noqa: S104
 
-    @property
-    def loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
     def as_reached_by(self, request: web.Request) -> str:
         """`host:port` for a client that reached `request` on this machine; empty when it would not be reached there."""
         transport, asked = request.transport, request.headers.get("Host", "")

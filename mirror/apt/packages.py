@@ -185,14 +185,6 @@ class PackagesIndex:
     def essential(self) -> list[Package]:
         return [self._at(match.start()) for match in re.finditer(rb"^Essential:[ \t]*yes", self._data, re.MULTILINE)]
 
-    def built_from(self, sources: set[str]) -> list[Package]:
-        """Every package of this index whose source package is in `sources`."""
-        found = [package for source in sources for package in self.named(source) if package.source[0] == source]
-        for match in re.finditer(rb"^Source:[ \t]*([^\s\n]+)", self._data, re.MULTILINE):
-            if match[1].decode("latin-1") in sources:
-                found.append(self._at(match.start()))  # noqa: PERF401 - a comprehension over two conditions reads worse
-        return found
-
     def mention(self, name: str) -> tuple[int, int, int] | None:
         """Where apt first meets `name` in this index: (position of the stanza, rank of the field in it, position).
 
