@@ -18,9 +18,9 @@ MAY_IMPORT = {
     "console": {"archive"},
     "mirror": {"archive"},
     "bundler": {"archive", "console", "mirror", "manifests"},
-    "appliance": {"archive", "console", "mirror", "manifests"},
+    "appliance": {"archive", "console", "mirror", "manifests", "deploys"},
     "deploys": {"archive", "manifests"},
-    "manifests": {"archive"},
+    "manifests": {"archive", "console"},
 }
 # Third-party libraries of the lower floors; the sides above use what pyproject.toml lists.
 LIBRARIES = {
