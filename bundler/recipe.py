@@ -22,7 +22,6 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -32,9 +31,9 @@ from archive.names import check_distinct
 from archive.platforms import Platform
 from archive.references import Reference
 from archive.release import LARGEST_SERIAL, NAME
-from bundler import toml_lines
 from bundler.errors import RecipeInvalid
-from bundler.recipe_errors import explained
+from console import toml_lines
+from console.toml_document import Document, Kind
 from mirror import origins
 from mirror.apt.section import AptSection
 from mirror.files.section import FileSection
@@ -49,7 +48,7 @@ _K3S_VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>?#]*@")
 _QUERY = re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
 _FOLDER = re.compile(r"file:/[^\s\"'<>,;)]*")
-_TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+_KIND = Kind("the recipe", "docs/recipe.md lists every key", RecipeInvalid)
 
 ReferenceText = Annotated[Reference, parsed(Reference.parse)]
 
@@ -186,25 +185,10 @@ class Recipe:
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Raises `RecipeInvalid`, each line of it beginning with file and line."""
-        try:
-            text = path.read_text("utf-8")
-        except FileNotFoundError as error:
-            raise RecipeInvalid(f"{path} is not there", hint="crate-bundle init writes one to begin with") from error
-        except UnicodeDecodeError as error:
-            raise RecipeInvalid(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-        try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            found = _TOML_LINE.search(str(error))
-            line = found[1] if found else str(text.count("\n") + 1)
-            reason = _TOML_LINE.sub("", str(error)).strip()
-            raise RecipeInvalid(f"{path}:{line}: not TOML: {reason}", hint="see docs/recipe.md") from error
-        _refuse_user_info(path, text)
-        try:
-            contents = Contents.model_validate(raw)
-        except ValidationError as error:
-            raise explained(path, text, raw, Contents, error) from error
-        travelling = without_queries(text)
+        document = Document.read(path, _KIND, absent="crate-bundle init writes one to begin with")
+        _refuse_user_info(path, document.text)
+        contents = document.validated(Contents)
+        travelling = without_queries(document.text)
         _refuse_hidden_query(path, tomllib.loads(travelling))
         return cls(path, contents, travelling.encode())
 

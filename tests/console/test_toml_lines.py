@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from bundler import toml_lines
+from console import toml_lines
 
 TEXT = '''
 title = "x"
