@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from appliance.artifacts import add_artifacts
 from appliance.health import add_health
 from appliance.mirrors import SIGNED, add_mirrors
 from appliance.registry.endpoints import BY_DIGEST, add_registry
@@ -20,6 +21,7 @@ def plain_application(registry: Registry, authority: bytes) -> web.Application:
     add_health(application, registry.store)
     add_registry(application, registry, BY_DIGEST)
     add_mirrors(application, registry, SIGNED)
+    add_artifacts(application, registry)
     return application
 
 

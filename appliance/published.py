@@ -15,6 +15,7 @@ from mirror.ecosystem import ORIGIN
 
 _KNOWN = 10_000  # paths whose meaning is kept in memory
 _CACHED = 16 << 20  # bytes of documents kept in memory
+_BELOW = " AND path > ? || '/' AND path < ? || '0'"  # the folder, twice: 0 follows / in ASCII
 SMALL = 1 << 20  # bytes of the largest document that is kept there, and sent in one go
 
 
@@ -70,9 +71,14 @@ class PublishedPaths:
 
     def below(self, folder: str) -> list[Served]:
         """All that is served below `folder/`, in order."""
-        return self._read(" AND path > ? || '/' AND path < ? || '0' ORDER BY path", folder, folder)
+        return self._read(f"{_BELOW} ORDER BY path", folder, folder)
 
-    def _read(self, condition: str, *values: str) -> list[Served]:
+    def holds(self, folder: str, sha256: str) -> bool:
+        """Whether a blob of the crates is served below `folder/`."""
+        found = self._read(f"{_BELOW} AND published_files.digest = ? LIMIT 1", folder, folder, bytes.fromhex(sha256))
+        return any(served.document is None for served in found)
+
+    def _read(self, condition: str, *values: str | bytes) -> list[Served]:
         rows = self._database.reader.execute(self._ROWS + condition, values)
         return [
             Served(path, tuple(filter(None, accepts.split(","))), digest.hex(), size, kind, bool(bound), when, document)

@@ -1,0 +1,51 @@
+"""`/blobs/sha256/<hex>`: files and charts by digest, for downloaders that know neither a token nor our authority.
+
+The digest in the address is the integrity, so plain HTTP will do. Nothing is told here that /files/ and /helm/ would
+not tell anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from aiohttp import web
+
+from appliance.access import ANYBODY
+from appliance.errors import UnknownBlob
+from appliance.registry.service import Registry
+from appliance.sending import send_extent
+from archive.digests import Digest
+
+PATH = "/blobs/sha256/"
+FOLDERS = ("files", "helm/charts")
+"""What is published below these is answered by digest as well."""
+_HEX = re.compile(r"[0-9a-f]{64}")
+_FOREVER = "public, max-age=31536000, immutable"
+
+_log = logging.getLogger(__name__)
+
+
+def add_artifacts(application: web.Application, registry: Registry) -> None:
+    """GET and HEAD, whole or by Range, of what the active generation publishes and anybody may read."""
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        sha256 = request.match_info["sha256"]
+        folders = [folder for folder in FOLDERS if registry.access.may_read(ANYBODY, folder.partition("/")[0])]
+        if not folders:
+            return web.Response(status=401, text="nothing is open here: this crate is served with --private\n")
+        if not _HEX.fullmatch(sha256) or not any(registry.paths.holds(folder, sha256) for folder in folders):
+            return web.Response(status=404, text="no crate brought a file or chart of this digest\n")
+        headers = {
+            "ETag": f'"sha256:{sha256}"',
+            "Content-Type": "application/octet-stream",
+            "Cache-Control": _FOREVER,
+        }
+        try:
+            with registry.store.blobs.open(Digest.sha256(sha256)) as extent:
+                return await send_extent(request, extent, headers, registry.readers, idle=registry.idle)
+        except UnknownBlob:
+            _log.exception("sha256:%s is published, but the store lost it", sha256)
+            return web.Response(status=404, text="the store lost this; install the crate again\n")
+
+    application.router.add_get(f"{PATH}{{sha256}}", get)
