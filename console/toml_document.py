@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -77,11 +77,16 @@ class Document:
         try:
             return model.model_validate(self.values)
         except ValidationError as error:
-            raise self._explained(model, error) from error
+            raise self.mistakes(self._found(model, error)) from error
 
-    def mistake(self, where: toml_lines.Path, what: str, hint: str = "") -> Problem:
-        """One that shows only when keys are seen together, named like those of `validated`."""
-        return self.kind.problem(f"{self._place(where)}: {what}", hint=hint or self.kind.manual)
+    def mistakes(self, found: Iterable[tuple[toml_lines.Path, str, str]]) -> Problem:
+        """Where, what and a hint, each: what shows only when keys are seen together. All in one, by their lines."""
+        told = sorted((self.line(where), f"{self._place(where)}: {what}", hint) for where, what, hint in found)
+        if len(told) == 1:
+            _, what, hint = told[0]
+            return self.kind.problem(what, hint=hint or self.kind.manual)
+        lines = [f"{what} ({hint})" if hint else what for _, what, hint in told]
+        return self.kind.problem("\n".join(lines), hint=self.kind.manual)
 
     def line(self, where: toml_lines.Path) -> int:
         """The line of a key, or of the nearest thing around it."""
@@ -90,20 +95,12 @@ class Document:
     def _place(self, where: toml_lines.Path) -> str:
         return f"{self.path}:{self.line(where)}: {_dotted(where) or self.kind.name}"
 
-    def _explained(self, model: type[BaseModel], error: ValidationError) -> Problem:
-        found: list[tuple[int, str, str]] = []
+    def _found(self, model: type[BaseModel], error: ValidationError) -> Iterator[tuple[toml_lines.Path, str, str]]:
         for details in error.errors():
             if details["type"] == "too_short" and details["input"]:
                 continue  # only because of members that are wrong, which are told
             where = _within(self.values, details)
-            what, hint = _message(details, where, model)
-            found.append((self.line(where), f"{self._place(where)}: {what}", hint))
-        found.sort()
-        if len(found) == 1:
-            _, what, hint = found[0]
-            return self.kind.problem(what, hint=hint or self.kind.manual)
-        lines = [f"{what} ({hint})" if hint else what for _, what, hint in found]
-        return self.kind.problem("\n".join(lines), hint=self.kind.manual)
+            yield where, *_message(details, where, model)
 
 
 def nearest(word: str, known: list[str]) -> str:
