@@ -35,6 +35,11 @@ def canonical_host(host: str) -> str:
     return "docker.io" if host in _DOCKER_HUB else host
 
 
+def is_host(text: str) -> bool:
+    """Whether the first part of a reference is a registry's host, and not a part of a repository's name."""
+    return text == "localhost" or "." in text or ":" in text
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
     """Where an image is: `host` (with a port, perhaps), `repository`, and a tag or a digest or both."""
@@ -51,7 +56,7 @@ class Reference:
         rest, at, digest_text = text.partition("@")
         digest = Digest.parse(digest_text) if at else None
         first, slash, remainder = rest.partition("/")
-        if slash and (first == "localhost" or "." in first or ":" in first):
+        if slash and is_host(first):
             host, path = canonical_host(first), remainder
         else:
             host, path = "docker.io", rest

@@ -12,6 +12,7 @@ from typing import Any
 
 from appliance.database import Database
 from archive.digests import Digest
+from archive.references import is_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ class Contents:
     def hosts(self) -> list[str]:
         """The upstream hosts that the active generation stands in for, as clients write them."""
         rows = self._database.reader.execute("SELECT DISTINCT repository FROM held_manifests WHERE pushed = 0")
-        first = {row[0].partition("/")[0] for row in rows}
-        return sorted(host.replace("_", ":") for host in first)
+        first = {row[0].partition("/")[0].replace("_", ":") for row in rows}
+        return sorted(filter(is_host, first))  # what else there is (charts/…) is the crate's own
 
     def referrers(self, repository: str, subject: Digest) -> list[dict[str, Any]]:
         """Descriptors of the manifests that name `subject` (distribution-spec, "Listing Referrers")."""
