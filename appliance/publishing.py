@@ -19,7 +19,7 @@ from appliance.errors import BadPublication
 from appliance.manifest import LIMIT, Manifest
 from appliance.publication import Publication
 from archive import catalogue
-from archive.catalogue import Item
+from archive.catalogue import BOOT, Item
 from archive.digests import Digest
 from archive.release import Release
 from mirror.ecosystem import PublishContext, Published
@@ -59,8 +59,15 @@ class Mirror:
             ) from error
 
 
+def _keep(items: Iterable[Item], _into: Publication) -> None:
+    """For what is carried and not served: that all of it is there is found out by walking it."""
+    for _ in items:
+        pass
+
+
 PUBLISHERS: Mapping[str, Publisher] = {
     "image": images.publish,
+    BOOT: _keep,
     **{kind: Mirror(package) for kind, package in _PACKAGES.items()},
 }
 

@@ -15,6 +15,8 @@ from archive import documents
 from archive.errors import InvalidValue
 
 VERSION = 1
+BOOT = "boot"
+"""The kind of what sets up the appliance itself; crate.json lists its files as `boot`."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _HEADER = documents.canonical({"catalogue": VERSION})
 

@@ -32,7 +32,7 @@ class Limits:
     catalogue_line: int = 16 * MIB
     recipe: int = 16 * MIB
     lock: int = GIB
-    boot_files: int = 64
+    boot_files: int = 1024
     """How many of them."""
     parts: int = 500
     """How many of them; each is an open file."""

@@ -36,9 +36,9 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class BootFile:
-    """A blob that sets up the appliance itself: an interpreter, a wheel.
+    """A blob that sets up the appliance itself: a wheel.
 
-    `platform` (`linux/arm64`) and `python` (`3.11`) say where it fits; both are empty where it fits everywhere.
+    `platform` (`linux/arm64`) and `python` (`3.11`) say where it fits, several with commas between; empty: anywhere.
     """
 
     file: str

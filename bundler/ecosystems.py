@@ -52,7 +52,7 @@ async def logins(contents: Contents, base: Path) -> list[Login]:
     found: list[Login] = []
     if contents.apt:
         found += await asyncio.to_thread(_logins("apt"))
-    if contents.pypi:
+    if contents.pypi or contents.appliance:
         found += await _logins("pypi")()
     if contents.npm:
         found += await asyncio.to_thread(_logins("npm"), base)
@@ -84,10 +84,11 @@ def _chart(section: ChartSection) -> str:
     return section.name or section.path
 
 
+APT = Ecosystem[AptSection]("apt", "apt", lambda section: section.name, _apt)
 CHARTS = Ecosystem("charts", "helm", _chart, lambda _: ())
 ECOSYSTEMS: tuple[Ecosystem[Any], ...] = (
     Ecosystem("files", "files", _file, lambda _: ()),
-    Ecosystem("apt", "apt", lambda section: section.name, _apt),
+    APT,
     Ecosystem("pypi", "pypi", lambda _: "pypi", _pypi),
     Ecosystem("npm", "npm", lambda _: "npm", _npm),
     CHARTS,

@@ -12,6 +12,9 @@ Problem
 ├── PlatformMissing         an image does not exist for a platform asked for                    exit 1
 ├── ImageInvalid            an image's documents contradict themselves                          exit 1
 ├── BlobTooLarge            a blob that no archive can hold                                     exit 1
+├── OwnWheelFailed          this program cannot be packed for the appliance                     exit 1
+├── StickUnfit              a folder that cannot become a stick, or a card that would be on it  exit 2
+├── ApplianceMissing        a stick is asked for, and the recipe has no [appliance]             exit 2
 ├── SourceChanged           what the lock pins is no longer there to be packed                  exit 1
 ├── UpstreamsInvalid        an [upstreams] table that cannot be meant                           exit 2
 ├── AuthFileInvalid         docker's or podman's auth file cannot be read                       exit 2
@@ -94,6 +97,22 @@ class ImageInvalid(Problem):
 
 class BlobTooLarge(Problem):
     """8 GiB or more in one blob: a ustar header cannot say its size."""
+
+
+class OwnWheelFailed(Problem):
+    """BuzzCrate cannot be packed for the appliance: it finds itself neither in a checkout nor installed."""
+
+
+class StickUnfit(Problem):
+    """A folder that holds another crate already, or a card that would travel on the stick that it vouches for."""
+
+    exit_code = 2
+
+
+class ApplianceMissing(Problem):
+    """A stick is asked for, and the recipe has no `[appliance]` to set up boards with."""
+
+    exit_code = 2
 
 
 class SourceChanged(Problem):

@@ -23,13 +23,13 @@ from archive.platforms import Platform
 from archive.references import Reference
 from bundler import lockfile
 from bundler.connection import Connection
-from bundler.ecosystems import ECOSYSTEMS
+from bundler.ecosystems import APT, ECOSYSTEMS
 from bundler.errors import BlobTooLarge, RecipeInvalid, SeveralFailed, UnknownName
 from bundler.local_images import LocalImages
 from bundler.lockfile import Lock, Request, path_for
 from bundler.naming import same, same_image
 from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, without_queries, without_secrets
-from bundler.resolve import images, k3s
+from bundler.resolve import appliance, images, k3s
 from bundler.resolve.images import ImageRequest
 from bundler.resolve.sources import LocalSource, RegistrySource
 from console import units
@@ -222,6 +222,14 @@ def _asked(recipe: Recipe, connection: Connection) -> list[_Asked]:
             request = _request(ecosystem.key, ecosystem.name(section), section, chosen)
             resolve = partial(ecosystem.resolve, section, connection.context(platforms))
             ask((ecosystem.key, place), request, ecosystem.wishes(section), resolve)
+    if contents.appliance:
+        chosen = contents.appliance.platforms_of(platforms)
+        request = _request("appliance", appliance.NAME, contents.appliance, chosen)
+        ask(("appliance",), request, (), partial(appliance.resolve, contents, connection.context(chosen)))
+        for packages in appliance.packages(contents):
+            request = _request(APT.key, packages.name, packages, chosen)
+            resolve = partial(APT.resolve, packages, connection.context(chosen))
+            ask(("appliance",), request, packages.packages, resolve)
     if contents.k3s:
         own = [served_name(section.reference) for section in contents.images]
         chosen = contents.k3s.platforms or platforms

@@ -25,7 +25,7 @@ from bundler.fetch import FetchReport, RegistryBlob, RegistryManifest, Source, U
 from bundler.local_images import LocalImages
 from bundler.lockfile import Lock
 from bundler.recipe import Recipe
-from bundler.resolve import images
+from bundler.resolve import appliance, images
 from mirror import origins
 from mirror.helm.section import PACKED, ChartSection
 
@@ -151,6 +151,7 @@ async def _gather(recipe: Recipe, lock: Lock | None, progress: Progress) -> _Gat
         )
         _remake_indexes(lock, local, connection)
         await _remake_charts(lock, updates, connection)
+        _remake_wheel(lock, updates, connection)
         return _Gathered(lock, _ordered(lock, local, connection.cache, fetched), fetched)
 
 
@@ -266,8 +267,21 @@ async def _remake_charts(lock: Lock, updates: _Updates, connection: Connection) 
                 raise _changed(item, origins.local_path(item.origin, connection.base), updates)
 
 
+def _remake_wheel(lock: Lock, updates: _Updates, connection: Connection) -> None:
+    """BuzzCrate's own wheel is made again, unless the cache still has it; after an update it is another one."""
+    for item in filter(appliance.is_own, lock.items):
+        (file,) = item.files
+        if connection.cache.has(file.sha256, file.size) or appliance.own_wheel(connection.cache) == file.sha256:
+            continue
+        raise SourceChanged(
+            f"the lock was made by another {item.name} {item.version}, whose wheel the cache does not have",
+            hint=updates.of(item),
+        )
+
+
 def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> list[BlobSource]:
-    """Each blob once, by the first kind that uses it and then by digest."""
+    """Each blob once: the boot files, then by the first kind that uses it and by digest."""
+    leading = list(dict.fromkeys(file.sha256 for file in appliance.boot_files(lock.items)))
     kinds: dict[str, str] = {}
     for item in lock.items:  # sorted by kind first
         for file in item.files:
@@ -276,7 +290,7 @@ def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> l
     return [
         local.blobs.get(sha256)
         or BlobSource(sha256, sizes[sha256], cache.path(sha256), proven=sha256 in fetched.fetched_digests)
-        for sha256 in sorted(kinds, key=lambda sha256: (kinds[sha256], sha256))
+        for sha256 in (*leading, *sorted(kinds.keys() - set(leading), key=lambda sha256: (kinds[sha256], sha256)))
     ]
 
 
@@ -291,4 +305,5 @@ def _draft(lock: Lock, recipe: Recipe) -> Draft:
         catalogue=catalogue.write(lock.items),
         recipe=recipe.travelling,
         lock=lock.to_bytes(),
+        boot=appliance.boot_files(lock.items),
     )

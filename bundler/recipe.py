@@ -32,6 +32,7 @@ from archive.platforms import Platform
 from archive.references import Reference
 from archive.release import LARGEST_SERIAL, NAME
 from bundler.errors import RecipeInvalid
+from bundler.stick.section import ApplianceSection
 from console import toml_lines
 from console.toml_document import Document, Kind
 from mirror import origins
@@ -144,6 +145,7 @@ class Contents(BaseModel):
 
     crate: CrateSection
     k3s: K3sSection | None = None
+    appliance: ApplianceSection | None = None
     images: tuple[ImageSection, ...] = ()
     files: tuple[FileSection, ...] = ()
     apt: tuple[AptSection, ...] = ()
@@ -158,6 +160,8 @@ class Contents(BaseModel):
             for platform in self.k3s.platforms or self.crate.platforms:
                 if platform.os != "linux" or platform.architecture not in K3S_ARCHITECTURES:
                     raise refusal(f"there is no k3s for {platform}", "give [k3s] platforms of its own")
+        if self.appliance:
+            self.appliance.check(self.crate.platforms, [section.name for section in self.apt])
         served = [str(served_name(image.reference)) for image in self.images]
         for name in served:
             if served.count(name) > 1:

@@ -138,7 +138,7 @@ CRATES: dict[str, tuple[type[Problem], Callable[[], bytes]]] = {
     "an index line without end": (errors.OverLimit, lambda: assemble(lines=huge_line)),
     "more boot files than anybody needs": (
         errors.OverLimit,
-        lambda: assemble(change=sets(boot=[boot(f"file-{n}") for n in range(65)])),
+        lambda: assemble(change=sets(boot=[boot(f"file-{n}") for n in range(LIMITS.boot_files + 1)])),
     ),
     "a catalogue line without end": (
         errors.OverLimit,
