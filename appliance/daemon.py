@@ -29,7 +29,7 @@ from appliance.certificates import WELL_KNOWN, Certificates
 from appliance.errors import AlreadyServing, CannotListen
 from appliance.files import add_files
 from appliance.health import add_health
-from appliance.mirrors import add_mirrors
+from appliance.mirrors import add_catch_all, add_mirrors
 from appliance.plain import add_authority, plain_application
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
@@ -100,6 +100,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         async with AsyncExitStack() as stack:
             stack.callback(self._registry.close)
+            stack.push_async_callback(_cancel, loop.create_task(self._registry.requests.keep_writing()))
             runners: list[web.AppRunner] = []
             stack.push_async_callback(_end, runners)
             runners.append(await _listen(self._application(), self._settings.listen, self._context))
@@ -130,6 +131,7 @@ class Daemon:
         add_mirrors(application, self._registry)
         add_authority(application, self._authority)
         add_health(application, self._registry.store)
+        add_catch_all(application, self._registry)
         return application
 
     def _announce(self) -> None:
@@ -170,6 +172,13 @@ async def _listen(
         }.get(error.errno or 0, "choose an address of this machine")
         raise CannotListen(f"cannot listen at {address}: {os.strerror(error.errno or 0)}", hint=hint) from error
     return runner
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Ends a task and waits for what it still has to do."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _end(runners: Sequence[web.AppRunner]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from appliance import misses
 from appliance.errors import UnknownBlob
 from appliance.negotiation import choose
 from appliance.published import SMALL, Served
@@ -22,9 +23,7 @@ from appliance.registry.service import Registry
 from appliance.sending import part_for, send_bytes, send_extent, stream
 from archive.digests import Digest
 
-# What the log calls a thing that is asked for below each root.
-_ASKED = {"files": "file", "apt": "apt", "pypi": "pypi", "npm": "npm", "helm": "helm"}
-ROOTS = tuple(_ASKED)
+ROOTS = ("files", "apt", "pypi", "npm", "helm")
 SIGNED = ("apt",)
 """What clients check by the repository's own signature, so that it needs no TLS."""
 
@@ -36,7 +35,6 @@ _SLASH = re.compile("%2f", re.IGNORECASE)
 _PIECE = 256 << 10  # bytes of a large document in memory for one client
 
 _log = logging.getLogger(__name__)
-_missing = logging.getLogger("crate.missing")
 
 
 def add_mirrors(application: web.Application, registry: Registry, roots: Iterable[str] = ROOTS) -> None:
@@ -69,8 +67,19 @@ async def _answer(registry: Registry, request: web.Request, root: str) -> web.St
             return web.Response(status=404, text="the store lost this; install the crate again\n")
     if registry.paths.variants(f"{path}/"):
         return web.Response(status=301, headers={"Location": f"{request.rel_url.raw_path}/"})
-    _missing.info("%s %r (asked by %s)", _ASKED[root], path.removeprefix(f"{root}/")[:300], request.remote)
+    registry.requests.note(misses.of_path(path), request.remote)
     return web.Response(status=404, text=f"no crate brought /{path[:300]}\n")
+
+
+def add_catch_all(application: web.Application, registry: Registry) -> None:
+    """GET of what leads nowhere: 404, and remembered. To be added behind everything else."""
+
+    async def get(request: web.Request) -> web.Response:
+        path = request.path.removeprefix("/")
+        registry.requests.note(misses.of_path(path), request.remote)
+        return web.Response(status=404, text=f"there is nothing at /{path[:300]}\n")
+
+    application.router.add_get("/{path:.+}", get)
 
 
 def _path(request: web.Request, root: str) -> str:

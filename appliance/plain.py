@@ -9,7 +9,7 @@ from aiohttp import web
 
 from appliance.artifacts import add_artifacts
 from appliance.health import add_health
-from appliance.mirrors import SIGNED, add_mirrors
+from appliance.mirrors import SIGNED, add_catch_all, add_mirrors
 from appliance.registry.endpoints import BY_DIGEST, add_registry
 from appliance.registry.service import Registry
 
@@ -22,6 +22,7 @@ def plain_application(registry: Registry, authority: bytes) -> web.Application:
     add_registry(application, registry, BY_DIGEST)
     add_mirrors(application, registry, SIGNED)
     add_artifacts(application, registry)
+    add_catch_all(application, registry)
     return application
 
 

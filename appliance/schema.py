@@ -182,4 +182,18 @@ CREATE VIEW held_blobs AS
     UNION ALL SELECT repository, digest FROM repository_blobs;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_REQUESTS = """
+-- What was asked for and not there. brought_by: the address that asked first; asked_by: the latest ones, by spaces.
+CREATE TABLE requests (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    brought_by TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS)

@@ -13,6 +13,7 @@
     │   ├── MalformedIndex      a line of index.jsonl that is not spelled as the format spells it
     │   ├── MalformedCatalogue  a catalogue that cannot be read as items
     │   ├── MalformedSlot       crate.json.sig is not armored signatures and newlines
+    │   ├── MalformedRequests   a file of requests that cannot be read
     │   ├── DuplicateDigest     one blob twice in the index
     │   ├── OverLimit           larger than the format allows
     │   ├── WrongChunkCount     as many chunk digests as the size does not ask for
@@ -131,6 +132,10 @@ class MalformedCatalogue(Malformed):
 
 class MalformedSlot(Malformed):
     """The signature slot holds something other than armored signatures followed by newlines."""
+
+
+class MalformedRequests(Malformed):
+    """Not what `requests export` writes."""
 
 
 class DuplicateDigest(Malformed):

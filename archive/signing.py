@@ -58,10 +58,10 @@ class KeyFile:
         self._private = private
         self.public = PublicKey.ed25519(private.public_key().public_bytes_raw())
 
-    def sign(self, message: bytes) -> bytes:
-        raw = self._private.sign(sshsig.signed_data(message, NAMESPACE))
+    def sign(self, message: bytes, namespace: str = NAMESPACE) -> bytes:
+        raw = self._private.sign(sshsig.signed_data(message, namespace))
         inner = string(ED25519.encode()) + string(raw)
-        return Signature(self.public, NAMESPACE, b"", sshsig.HASH, inner).armored()
+        return Signature(self.public, namespace, b"", sshsig.HASH, inner).armored()
 
 
 class Agent:

@@ -23,6 +23,7 @@ async def list_tags(registry: Registry, call: Call) -> web.StreamResponse:
             wanted = -1 if limit is None else limit + 1
             tags = registry.contents.tags(repository, call.parameter("last"), wanted)
             return _page(call, {"name": call.target.repository}, "tags", tags, limit)
+    registry.note_missing(call, "")
     raise NameUnknown(f"no crate brought {call.target.repository}, and nobody pushed it")
 
 

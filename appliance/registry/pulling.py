@@ -50,7 +50,7 @@ async def get_manifest(registry: Registry, call: Call) -> web.StreamResponse:
         except UnknownBlob:
             _log.exception("%s in %s is published, but the store lost it", found.digest, repository)
     wanted = f"{call.target.repository}{'@' if ':' in reference else ':'}{reference[:160]}"
-    registry.note_missing(call, f"image {_spelled(call, wanted)}")
+    registry.note_missing(call, reference)
     if not any(registry.contents.holds(repository) for repository in repositories):
         raise NameUnknown(f"no crate brought {call.target.repository}, and nobody pushed it")
     raise ManifestUnknown(f"{wanted} is not here")
@@ -76,8 +76,6 @@ async def get_blob(registry: Registry, call: Call) -> web.StreamResponse:
                 "Cache-Control": _FOREVER,
             }
             return await send_extent(call.request, extent, headers, registry.readers, idle=registry.idle)
-    if call.request.method == "GET":  # a HEAD comes before pushes
-        registry.note_missing(call, f"blob {_spelled(call, f'{call.target.repository}@{digest}')}")
     raise BlobUnknown(f"{call.target.repository} holds no blob {digest}")
 
 
@@ -100,9 +98,3 @@ def _manifest_headers(manifest: HeldManifest) -> Mapping[str, str]:
 
 def _content_headers(digest: Digest) -> Mapping[str, str]:
     return {**API_VERSION, "Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'}
-
-
-def _spelled(call: Call, name: str) -> str:
-    """With the host that containerd wanted it from."""
-    namespace = call.parameter("ns")
-    return f"{namespace[:100]!r} {name}" if namespace else name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from appliance import misses
 from appliance.access import Access, Caller, Role
 from appliance.addresses import Address
 from appliance.manifest import LIMIT
@@ -22,6 +22,7 @@ from appliance.registry.callers import Callers
 from appliance.registry.contents import Contents, HeldManifest
 from appliance.registry.errors import Denied, DigestInvalid, Unauthorized
 from appliance.registry.paths import Target
+from appliance.requests import Requests
 from appliance.store import Store
 from appliance.tokens import Tokens
 from appliance.uploads import Uploads
@@ -34,7 +35,6 @@ _NAMED = 10_000  # tags and digests whose meaning is kept in memory
 _CACHED = 16 << 20  # bytes of manifests kept in memory
 
 T = TypeVar("T")
-_missing = logging.getLogger("crate.missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class Registry:
         self.paths = PublishedPaths(store.database)
         self.pushed = Pushed(store.database)
         self.uploads = Uploads(store.uploads)
+        self.requests = Requests(store.database)
         self.callers = Callers(Tokens(store.database), access, address)
         self.readers = ThreadPoolExecutor(_READERS, "read")
         self.documents = Documents(store.database, self.readers)
@@ -171,10 +172,15 @@ class Registry:
             return True
         return await self.write(self.store.blobs.touch, digest)
 
-    def note_missing(self, call: Call, what: str) -> None:
-        """Remembers what was asked for in vain. Pushing clients ask before every upload, which means nothing."""
-        if call.caller.role is None:
-            _missing.info("%s (asked by %s)", what, call.request.remote)
+    def note_missing(self, call: Call, reference: str) -> None:
+        """Remembers an image that was asked for in vain; with no `reference`, the tags of one.
+
+        Pushing clients ask by HEAD before every upload, which means nothing.
+        """
+        if call.caller.role is Role.PUBLISHER and call.request.method == "HEAD":
+            return
+        meant = misses.of_image(call.target.repository, reference, call.parameter("ns"), self.own_hosts)
+        self.requests.note(meant, call.request.remote)
 
     def close(self) -> None:
         self.readers.shutdown()

@@ -241,14 +241,6 @@ def test_requests_beyond_the_limits_are_answered_400(plain_crate: Crate, request
     assert plain_crate.request("GET", "/healthz").status == 200
 
 
-def test_what_is_not_there_is_logged(plain_crate: Crate) -> None:
-    plain_crate.request("GET", "/v2/library/absent/manifests/7?ns=docker.io", token="")
-    plain_crate.request("GET", "/files/absent.iso", token="")
-    log = serving.log_of(plain_crate.root).read_text()
-    assert "image 'docker.io' library/absent:7" in log
-    assert "file 'absent.iso'" in log
-
-
 def test_install_says_when_nothing_serves_what_it_installed(tmp_path: Path, key: Key, maker: CrateMaker) -> None:
     root = tmp_path / "store"
     with trusting(root, key):
