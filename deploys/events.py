@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Level = Literal["fatal", "warning", "fixable", "fine"]
 State = Literal["unchanged", "changed", "would change", "failed"]
+NodeState = Literal["done", "failed", "unreachable", "skipped"]
 
 
 class _Event(BaseModel):
@@ -67,7 +68,7 @@ class NodeEnded(_Event):
     event: Literal["node"] = "node"
     wave: str
     node: str
-    state: Literal["done", "failed", "unreachable", "skipped"]
+    state: NodeState
     changed: int = 0
     what: str = ""
     hint: str = ""

@@ -1,0 +1,75 @@
+"""The child process: an order in, events out, an exit code. `__main__` starts it after gevent's patch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import gevent
+from gevent import Greenlet
+from pydantic import ValidationError
+
+from archive.errors import Problem
+from deploys.errors import BadOrder, Interrupted
+from deploys.events import Event
+from deploys.order import Order
+from deploys.session import Session
+from deploys.waves import waves
+
+_ORPHANED = 1.0  # seconds between looks at whether the parent is still there
+
+
+def main() -> int:
+    """0 when every wave ended well, 1 when some node failed or the run was told to end, 2 for a bad order."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+    for library in ("pyinfra", "paramiko"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # they say, in colours, what events say
+    try:
+        order = _order(sys.stdin.read())
+        work = gevent.spawn(Session(order, _emit).carry_out, waves(order))
+        signal_handlers = [gevent.signal_handler(name, _end, work) for name in (signal.SIGTERM, signal.SIGINT)]
+        guard = gevent.spawn(_watch, work, os.getppid())
+        good = work.get()
+    except Problem as error:
+        sys.stderr.write(f"{error.what}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    except BrokenPipeError:
+        # nobody reads us any more; keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    guard.kill()
+    for handler in signal_handlers:
+        handler.cancel()
+    return 0 if good else 1
+
+
+def _order(text: str) -> Order:
+    try:
+        order = Order.model_validate_json(text)
+    except ValidationError as error:
+        # not the values: secrets may be among them
+        fields = ", ".join(".".join(str(part) for part in line["loc"]) or "it" for line in error.errors())
+        raise BadOrder(f"the order cannot be read: {fields}") from None
+    for what, path in (("key", order.ssh.key), ("known_hosts", order.ssh.known_hosts)):
+        if not Path(path).is_file():
+            raise BadOrder(f"there is no {what} file at {path}")
+    return order
+
+
+def _emit(event: Event) -> None:
+    sys.stdout.write(event.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _end(work: Greenlet[..., bool]) -> None:
+    work.kill(Interrupted("told to end"), block=False)
+
+
+def _watch(work: Greenlet[..., bool], parent: int) -> None:
+    """Ends the run with its parent: two runs at once would undo each other's work."""
+    while os.getppid() == parent:
+        gevent.sleep(_ORPHANED)
+    _end(work)

@@ -1,0 +1,49 @@
+"""What a node was like before: how each thing is noted the first time it is changed, and how all of it is undone.
+
+`/var/lib/buzzcrate/kept/list` has a line for each, in the order in which they were first touched:
+
+    saved PATH      a copy lies in kept/files/PATH: content, mode, owner, times, a link as a link
+    absent PATH     there was nothing
+    folder PATH     a folder that had to be made
+    unit NAME       a unit that was enabled or started, and was not before
+    stopped NAME    a unit that was disabled and stopped, and was enabled before
+    sysctl KEY VALUE
+    package NAME    was not installed
+
+A line is written before what it speaks of is touched, so a run that dies in between can still be undone.
+"""
+
+from __future__ import annotations
+
+STATE = "/var/lib/buzzcrate"
+KEPT = f"{STATE}/kept"
+
+# Functions for the scripts of operations. `note` writes a line once; `save` a file's; `makes` those of missing folders.
+SH = f"""\
+set -eu
+kept={KEPT}
+note() {{
+  grep -qsxF -- "$1" "$kept/list" && return 0
+  mkdir -p -m 700 {STATE} "$kept"
+  printf '%s\\n' "$1" >>"$kept/list"
+}}
+makes() {{
+  [ -e "$1" ] && return 0
+  makes "$(dirname -- "$1")"
+  note "folder $1"
+  mkdir -- "$1"
+}}
+save() {{
+  grep -qsxF -e "saved $1" -e "absent $1" -- "$kept/list" && return 0
+  if [ -e "$1" ] || [ -L "$1" ]; then
+    mkdir -p -m 700 {STATE} "$kept/files" "$kept/files$(dirname -- "$1")"
+    rm -rf -- "$kept/files$1"
+    cp -a -- "$1" "$kept/files$1"
+    sync -- "$kept/files$1" 2>/dev/null || :
+    note "saved $1"
+  else
+    makes "$(dirname -- "$1")"
+    note "absent $1"
+  fi
+}}
+"""

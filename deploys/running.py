@@ -1,0 +1,210 @@
+"""What a wave is, and what it is given to work with.
+
+A wave is a module with a `WAVE`; `deploys/waves.py` lists them. For each node there is one call of `add`, all nodes of
+a group at once, and what it declares happens there and then, so a wave reads like a script:
+
+    class Agents(Wave):
+        name = "agents"
+
+        def groups(self, order: Order, nodes: Sequence[Node]) -> Sequence[Sequence[Node]]:
+            return [[node for node in nodes if node.role == "agent"]]
+
+        def add(self, run: Run) -> None:
+            run.look("/usr/local/bin/k3s", _CONFIG, _UNIT)           # one round trip for all that is compared below
+            run.add(fetch, name="k3s", artifact=_binary(run), to="/usr/local/bin/k3s", mode="755")
+            changed = run.add(keep, name="Settings", path=_CONFIG, content=_config(run), mode="600", secret=True)
+            run.add(unit, name="Service", unit_name="k3s-agent.service", text=_UNIT, restarted_if=changed)
+            if not run.planning:
+                run.wait("the node is Ready", "test -e /run/k3s/ready", seconds=120)
+
+    WAVE = Agents()
+
+`run.add` returns whether something changed, or in a plan would. In a plan nothing runs on a node but facts, so what an
+earlier operation would bring is not there yet: look at `run.planning` before relying on it. Whatever raises a
+`NodeProblem` (a failed operation does) takes this node out of the run and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from paramiko import SSHException
+from pyinfra.api.arguments_typed import PyinfraOperation
+from pyinfra.api.command import PyinfraCommand, StringCommand
+from pyinfra.api.facts import FactBase
+from pyinfra.api.facts import get_fact as read_fact
+from pyinfra.api.host import Host
+from pyinfra.api.operations import run_host_op
+from pyinfra.api.state import State
+
+from deploys import events
+from deploys.connection import Link
+from deploys.errors import OperationFailed
+from deploys.files import FileNow, look
+from deploys.order import Node, Order
+from deploys.steps import Step
+
+if TYPE_CHECKING:
+    from deploys.session import Session
+
+_TAIL = 20  # lines of a failed command's output that are told
+Value = TypeVar("Value")
+
+
+class Wave(ABC):
+    """One stage of a run. `halts`: a group in which a node failed stops the groups after it."""
+
+    name: str
+    halts = False
+
+    def groups(self, order: Order, nodes: Sequence[Node]) -> Sequence[Sequence[Node]]:
+        """Which of `nodes` (those still in the run) it concerns: groups one after another, each at once."""
+        del order
+        return [nodes]
+
+    @abstractmethod
+    def add(self, run: Run) -> None:
+        """Does the wave's work on one node."""
+
+    def finish(self, runs: Sequence[Run]) -> None:
+        """After the last group, with the runs of the nodes that got through: what only all of them together show."""
+        del runs
+
+
+class Run:
+    """One node in one wave."""
+
+    def __init__(self, session: Session, wave: str, node: Node, *, state: State, host: Host, link: Link) -> None:
+        self.session, self.wave, self.node, self.host = session, wave, node, host
+        self.order: Order = session.order
+        self.planning: bool = session.order.task == "plan"
+        self.changed = 0
+        self._state, self._link = state, link
+
+    # what is
+
+    def fact(self, fact: type[FactBase[Value]], **arguments: Any) -> Value:
+        """What `fact` finds on the node. Raises `OperationFailed` or `Unreachable` instead of a default."""
+        self._link.failure = ""
+        value: Value = read_fact(self._state, self.host, fact, kwargs=arguments, apply_failed_hosts=False)
+        self._raise(f"looking at the node ({fact.__name__})")
+        return value
+
+    def ask(self, script: str, *, timeout: int = 0) -> str:
+        """The output of a script that changes nothing. Raises `OperationFailed` when it does not end with 0."""
+        lines: list[str] = []
+        self._link.failure = ""
+        with suppress(OSError, SSHException, EOFError):  # the link knows, and says it below
+            _, output = self.host.run_shell_command(StringCommand(script), **({"_timeout": timeout} if timeout else {}))
+            lines = output.stdout_lines
+        self._raise("asking the node")
+        return "\n".join(lines)
+
+    def holds(self, condition: str) -> bool:
+        """Whether a command for sh that changes nothing succeeds."""
+        return self.ask(f"if {condition}; then echo yes; fi 2>/dev/null") == "yes"
+
+    def look(self, *paths: str) -> Mapping[str, FileNow]:
+        """The files at `paths`, in one round trip; operations on them later in the wave need none of their own."""
+        self._link.failure = ""
+        found = look(self.host, paths)
+        self._raise("reading files")
+        return found
+
+    def wait(self, what: str, condition: str, *, seconds: int, every: float = 1.0) -> None:
+        """Until `condition` holds on the node, saying that `what` is waited for. Raises `OperationFailed`."""
+        began = time.monotonic()
+        while not self.holds(condition):
+            if time.monotonic() - began > seconds:
+                raise OperationFailed(f"{self.node.name}: after {seconds} seconds still not: {what}")
+            self.progress(f"waiting: {what}")
+            time.sleep(every)
+
+    def at(self, node: Node) -> Run:
+        """The same wave on another node, for what has to be asked or done there; connects when nothing has yet."""
+        return self.session.run_at(self, node)
+
+    # what is done
+
+    def add(self, operation: PyinfraOperation[...], *, name: str, **arguments: Any) -> bool:
+        """Does an operation now, or in a plan finds out what it would do; whether that changes anything.
+
+        Raises `OperationFailed` or `Unreachable`.
+        """
+        began = time.monotonic()
+        self._link.failure = ""
+        operation(name=name, **arguments)  # only declares it: the State is not executing
+        operation_hash = self.host.op_hash_order[-1]
+        data = self._state.get_op_data_for_host(self.host, operation_hash)
+        done: list[PyinfraCommand] = []
+        data.command_generator = partial(_recorded, data.command_generator, done)
+        if self.planning:
+            list(data.command_generator())
+            self._raise(f"{name}: looking at the node")
+        elif not run_host_op(self._state, self.host, operation_hash):
+            self._tell(name, "failed", began, done)
+            self._raise(name)
+            raise OperationFailed(f"{self.node.name}: {name} failed")
+        if not done:
+            self._tell(name, "unchanged", began, done)
+            return False
+        self.changed += 1
+        self._tell(name, "would change" if self.planning else "changed", began, done)
+        return True
+
+    def reboot(self, seconds: int = 300) -> None:
+        """Restarts the node and waits until it is back. Raises `Unreachable` when it does not come."""
+        self.session.reboot(self, self._link, seconds)
+
+    # what is said
+
+    def find(self, check: str, level: events.Level, what: str, hint: str = "") -> None:
+        """Something to say about this node."""
+        finding = events.Finding(wave=self.wave, node=self.node.name, check=check, level=level, what=what, hint=hint)
+        self.session.emit(finding)
+
+    def learn(self, facts: Mapping[str, object], *, cluster: bool = False, secret: bool = False) -> None:
+        """Facts worth keeping, of this node or of the `cluster`; later waves of this run find them with `known`."""
+        self.session.learn("" if cluster else self.node.name, facts, secret=secret)
+
+    def known(self, *, cluster: bool = False) -> Mapping[str, object]:
+        """What was learned in this run about this node, or about the `cluster`."""
+        return self.session.known.get("" if cluster else self.node.name, {})
+
+    def progress(self, what: str) -> None:
+        """For display only."""
+        self.session.emit(events.Progressed(wave=self.wave, node=self.node.name, what=what))
+
+    def _tell(self, name: str, state: events.State, began: float, done: Sequence[PyinfraCommand]) -> None:
+        output = "\n".join(self._link.failure.splitlines()[-_TAIL:]) if state == "failed" else ""
+        self.session.emit(
+            events.Operation(
+                wave=self.wave,
+                node=self.node.name,
+                name=name,
+                state=state,
+                seconds=round(time.monotonic() - began, 3),
+                commands=tuple(step.shown if isinstance(step, Step) else str(step) for step in done),
+                diff="".join(step.diff for step in done if isinstance(step, Step)),
+                output=output,
+            )
+        )
+
+    def _raise(self, doing: str) -> None:
+        """Says as a problem what went wrong in the last command, if anything did."""
+        if self._link.broken is not None:
+            raise self._link.broken
+        if self._link.failure:
+            last = self._link.failure.strip().splitlines()[-1]
+            raise OperationFailed(f"{self.node.name}: {doing}: {last}")
+
+
+def _recorded(commands: Callable[[], Iterator[PyinfraCommand]], done: list[PyinfraCommand]) -> Iterator[PyinfraCommand]:
+    for command in commands():
+        done.append(command)
+        yield command
