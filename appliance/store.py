@@ -11,14 +11,13 @@ daemon.lock         held by the daemon
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from appliance import locks
 from appliance.blobs import Blobs
 from appliance.database import Database
 from appliance.errors import NoStore, StoreBusy
@@ -71,24 +70,15 @@ class Store:
 
     @contextmanager
     def lock(self, doing: str) -> Iterator[None]:
-        """One writer of packs and generations at a time, among all processes. Raises `StoreBusy` saying who.
+        """One writer of packs and generations at a time, among all processes. Raises `StoreBusy` saying who."""
 
-        The kernel drops the lock with the process, so a kill -9 leaves nothing to clean up.
-        """
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another command"
-                raise StoreBusy(
-                    f"the store at {self.root} is in use: {holder}", hint="wait until it is done, then try again"
-                ) from error
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{doing} (process {os.getpid()})\n".encode(), 0)
+        def busy(holder: str) -> StoreBusy:
+            return StoreBusy(
+                f"the store at {self.root} is in use: {holder}", hint="wait until it is done, then try again"
+            )
+
+        with locks.hold(self.root / "lock", doing, busy):
             yield
-        finally:
-            os.close(descriptor)
 
     @property
     def daemon_lock(self) -> Path:
@@ -97,17 +87,7 @@ class Store:
 
     def served(self) -> bool:
         """Whether a daemon serves this store now."""
-        try:
-            descriptor = os.open(self.daemon_lock, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return locks.held(self.daemon_lock)
 
     def close(self) -> None:
         self.database.close()
