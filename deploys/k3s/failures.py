@@ -125,7 +125,7 @@ _SIGNS = (
         "is it in the crate? images = true or airgap = true under [k3s] in bundle.toml brings it",
     ),
     _sign(
-        r"overlayfs\"? snapshotter cannot be enabled",
+        r"overlayfs\W+snapshotter cannot be enabled",
         "the kernel or the file system under /var/lib/rancher has no overlayfs",
         'install to ext4 or xfs, or set snapshotter = "native" under [cluster.settings]',
     ),

@@ -14,9 +14,11 @@ from semver import Version
 
 from archive.errors import InvalidValue
 from deploys.errors import UnfitRelease
+from deploys.order import Role
 
 Key = tuple[Version, int]
 
+_STEPS: dict[Role, int] = {"server": 1, "agent": 3}  # minor versions at once
 _FORM = re.compile(r"v?(?P<kubernetes>[0-9][0-9A-Za-z.-]*)(?:\+(?:[a-z.-]*?)k3s(?P<number>[0-9]{1,6}))?")
 
 
@@ -34,11 +36,12 @@ def newest(releases: Iterable[str]) -> str:
     return max(releases, key=key)
 
 
-def check_step(node: str, has: str, wanted: str) -> None:
+def check_step(node: str, role: Role, has: str, wanted: str) -> None:
     """Returns when `node` may go from the release it `has` to the one `wanted`; both may be the same.
 
-    Raises `UnfitRelease` for a step back and for one over a minor version: Kubernetes converts what it stored from one
-    minor version to the next and supports no other way (version skew policy).
+    Raises `UnfitRelease` for a step back and for one too far: Kubernetes converts what servers stored from one minor
+    version to the next and supports no other way; a kubelet stores nothing and may catch up with three (version skew
+    policy).
     """
     before, after = key(has), key(wanted)
     if after < before:
@@ -46,9 +49,9 @@ def check_step(node: str, has: str, wanted: str) -> None:
             f"{node} runs k3s {has}; going back to {wanted} is not supported",
             hint=f'keep it with k3s = "{has}" under [cluster] in site.toml, or reset the nodes and install anew',
         )
-    if after[0].major != before[0].major or after[0].minor > before[0].minor + 1:
+    if after[0].major != before[0].major or after[0].minor > before[0].minor + _STEPS[role]:
         between = f"v{before[0].major}.{before[0].minor + 1}"
         raise UnfitRelease(
-            f"{node} runs k3s {has}; {wanted} is more than one minor version ahead",
+            f"{node} runs k3s {has}; {wanted} is too many minor versions ahead",
             hint=f"install a crate with a {between} release first, or reset {node} and let it join anew",
         )
