@@ -62,7 +62,11 @@ _PATHS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"pypi/files/(?P<project>[^/]+)/.+-(?P<version>[^/-]+)\.(tar\.gz|zip)", "pypi", "{project}=={version}"),
         # npm asks for advisories, for who it is, and for a newer npm
         (r"npm/(-/.*|npm)?", "", ""),
-        (r"npm/(?P<package>(@[^/]+/)?[^/@-][^/]*)/-/[^/]+?-(?P<version>\d+\.\d[^/]*)\.tgz", "npm", "{package}@{version}"),
+        (
+            r"npm/(?P<package>(@[^/]+/)?[^/@-][^/]*)/-/[^/]+?-(?P<version>\d+\.\d[^/]*)\.tgz",
+            "npm",
+            "{package}@{version}",
+        ),
         (r"npm/(?P<package>(@[^/]+/)?[^/@-][^/]*)/(?P<version>\d[^/]*)", "npm", "{package}@{version}"),
         (r"npm/(?P<package>(@[^/]+/)?[^/@-][^/]*)(/latest)?", "npm", "{package}"),
         (r"helm/charts/.+\.prov", "", ""),
