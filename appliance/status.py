@@ -79,6 +79,11 @@ def status(store: Store) -> Status:
         )
 
 
+def active_crates(store: Store) -> tuple[ActiveCrate, ...]:
+    """What is served, and who signed it."""
+    return tuple(_crates(store.database.reader, store.generation()))
+
+
 def _count(connection: sqlite3.Connection, query: str, generation: int | None) -> int:
     return int(connection.execute(query, (generation,)).fetchone()[0])
 

@@ -24,6 +24,10 @@ _VERBS = (
     "token",
     "client-setup",
     "service",
+    "plan",
+    "deploy",
+    "kubeconfig",
+    "reset",
 )
 _HELP = """Keep a crate: install what arrived on a stick, serve it, and see what it serves.
 

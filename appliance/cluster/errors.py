@@ -3,6 +3,7 @@
 Problem
 ├── NothingToDeploy     no active crate brings a k3s, or not the one that the site file names       exit 2
 ├── UpgradeRefused      from the release on the nodes there is no way to the one in the crate       exit 2
+├── NotServed           nothing serves the store, so nodes could fetch nothing                      exit 1
 ├── NoCluster           nothing is known of a cluster yet                                           exit 2
 ├── ClusterBusy         another run is at the nodes                                                 exit 1
 └── RunFailed           the process that works on the nodes died, or said what cannot be understood exit 1
@@ -23,6 +24,10 @@ class UpgradeRefused(Problem):
     """k3s goes up one minor release at a time, and never down."""
 
     exit_code = 2
+
+
+class NotServed(Problem):
+    """Nodes fetch everything from the daemon, and there is none."""
 
 
 class NoCluster(Problem):

@@ -76,7 +76,11 @@ class Receipt:
 
     def text(self) -> str:
         """A page."""
-        return "\n".join([*self._head(), *self._summary(), *self._details(), *self._requests()]) + "\n"
+        return "\n".join([self.summary(), *self._changes()]) + "\n"
+
+    def summary(self) -> str:
+        """The page without what changed in particular, which whoever watched has seen."""
+        return "\n".join([*self._head(), *self._waves(), *self._left_behind(), *self._findings(), *self._requests()])
 
     def _head(self) -> Iterator[str]:
         yield f"BuzzCrate: {self.task} at {self.site}"
@@ -94,7 +98,7 @@ class Receipt:
         rows += [("profiles", ", ".join(self.profiles))] if self.profiles else []
         yield columns(rows)
 
-    def _summary(self) -> Iterator[str]:
+    def _waves(self) -> Iterator[str]:
         if not self.record.waves:
             return
         yield ""
@@ -105,12 +109,14 @@ class Receipt:
             rows.append((wave.name, units.duration(wave.seconds), sent, str(changed), _states(wave)))
         yield columns(rows, right=frozenset({1, 2, 3}))
 
-    def _details(self) -> Iterator[str]:
+    def _left_behind(self) -> Iterator[str]:
         for wave, name, node in self.record.left_behind():
             yield ""
             yield from _wrapped(f"{name} {node.state} in {wave}: {node.what}")
             if node.hint:
                 yield from _wrapped(f"  hint: {node.hint}")
+
+    def _findings(self) -> Iterator[str]:
         if self.record.findings:
             yield ""
             yield "Findings:"
@@ -118,14 +124,6 @@ class Receipt:
             yield from _wrapped(f"  {finding.node or 'cluster'}: {finding.level}, {finding.check}: {finding.what}")
             if finding.hint:
                 yield from _wrapped(f"    hint: {finding.hint}")
-        for wave_ in self.record.waves:
-            if wave_.changes:
-                yield ""
-                yield f"Changes in {wave_.name}:"
-            for change in wave_.changes[:_MOST_CHANGES]:
-                yield f"  {change.node}: {change.name}{'' if change.state == 'changed' else f' ({change.state})'}"
-            if more := len(wave_.changes[_MOST_CHANGES:]):
-                yield f"  and {more} more"
 
     def _requests(self) -> Iterator[str]:
         if self.unmet:
@@ -133,6 +131,16 @@ class Receipt:
             yield "Asked of the crate meanwhile, and not there (crate-appliance requests has all of them):"
         for request in self.unmet:
             yield f"  {request.kind} {request.name} (asked by {', '.join(request.asked_by)})"
+
+    def _changes(self) -> Iterator[str]:
+        for wave in self.record.waves:
+            if wave.changes:
+                yield ""
+                yield f"Changes in {wave.name}:"
+            for change in wave.changes[:_MOST_CHANGES]:
+                yield f"  {change.node}: {change.name}{'' if change.state == 'changed' else f' ({change.state})'}"
+            if more := len(wave.changes[_MOST_CHANGES:]):
+                yield f"  and {more} more"
 
 
 def keep(receipt: Receipt, folder: SiteFolder) -> None:

@@ -115,6 +115,11 @@ class Record:
         """Whether every wave ended, and no node was left behind."""
         return all(wave.ok and not any(node.bad for node in wave.nodes.values()) for wave in self.waves)
 
+    def came_through(self) -> set[str]:
+        """The nodes that were done with in every wave that they were in."""
+        seen = {name for wave in self.waves for name in wave.nodes}
+        return seen - {name for wave in self.waves for name, node in wave.nodes.items() if node.state != "done"}
+
     def left_behind(self) -> Iterator[tuple[str, str, NodeRecord]]:
         """Wave, name and end of each node that did not come through."""
         for wave in self.waves:

@@ -1,0 +1,57 @@
+"""What the verbs that work on the nodes have in common: options, a display, an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.cluster.deploying import deploy
+from appliance.cluster.display import watching
+from appliance.cluster.preparing import Wish
+from appliance.cluster.receipts import Receipt
+from appliance.site.folder import SiteFolder
+from appliance.store import Store
+from console.command import emit
+from deploys.order import WAVES
+
+
+def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--limit` and `--sudo-password`."""
+    limit = click.option("--limit", multiple=True, metavar="NODE", help="This node only; may be given several times.")
+    return limit(sudo_option(function))
+
+
+def sudo_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--sudo-password` asks for it; it is given as `sudo_password`, empty without the option."""
+    return click.option(
+        "--sudo-password",
+        is_flag=True,
+        callback=lambda _context, _parameter, asked: (
+            click.prompt("Password for sudo", hide_input=True) if asked else ""
+        ),
+        help="Ask for the password that sudo wants on the nodes.",
+    )(function)
+
+
+only_option = click.option(
+    "--only", multiple=True, metavar="WAVE", type=click.Choice(WAVES), help="This wave only: " + ", ".join(WAVES) + "."
+)
+
+
+def carry_out(root: Path, wish: Wish, *, as_json: bool) -> Receipt:
+    """Does it while somebody watches, prints the receipt, and ends with 1 where a node was left behind."""
+    with Store.open(root, create=False) as store, watching() as see:
+        receipt = deploy(store, wish, see)
+    show(root, receipt, as_json=as_json)
+    return receipt
+
+
+def show(root: Path, receipt: Receipt, *, as_json: bool) -> None:
+    """Prints a receipt; ends the command with 1 unless all was done."""
+    kept = SiteFolder(root).receipts / f"{receipt.stamp}.txt"
+    emit(receipt.to_json(), as_json, lambda: f"{receipt.summary()}\n\nThe receipt is kept: {kept}")
+    if receipt.outcome != "done":
+        click.get_current_context().exit(1)

@@ -1,0 +1,97 @@
+"""A run as one watches it: lines that stay, and on a terminal what each node is at (`appliance.cluster.live`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from appliance.cluster.record import Record
+from console import units
+from deploys.events import Began, Ended, Event, Finding, NodeEnded, Operation, Progressed
+
+_EVERY = 5.0  # seconds between two lines about one long thing
+
+See = Callable[[Event], None]
+
+
+def lines(event: Event) -> Iterator[str]:
+    """What stays to be read of an event, on a terminal and elsewhere."""
+    match event:
+        case Began():
+            yield f"{event.wave}: {', '.join(event.nodes) or 'no node to do'}"
+        case Finding(level="fine"):
+            pass
+        case Finding():
+            yield f"  {event.node or 'cluster'}: {event.level}: {event.what}"
+            yield from _hint(event.hint)
+        case NodeEnded(state="failed" | "unreachable"):
+            yield f"  {event.node}: {event.state}: {event.what}"
+            yield from _hint(event.hint)
+        case Ended():
+            yield f"{event.wave}: {'done' if event.ok else 'not done everywhere'} in {units.duration(event.seconds)}"
+        case _:
+            pass
+
+
+def _hint(hint: str) -> Iterator[str]:
+    if hint:
+        yield f"    hint: {hint}"
+
+
+class Plain:
+    """For logs, pipes and serial consoles: every change is a line, every long thing one now and then."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._told: dict[str, float] = {}
+
+    def see(self, event: Event) -> None:
+        for line in lines(event):
+            self._write(line)
+        if isinstance(event, Operation) and event.state in {"changed", "failed"}:
+            self._write(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}")
+        elif isinstance(event, Progressed):
+            now = time.monotonic()
+            if now - self._told.get(event.node, -_EVERY) >= _EVERY:
+                self._told[event.node] = now
+                self._write(f"  {event.node}: {event.what}")
+
+
+@contextmanager
+def watching() -> Iterator[See]:
+    """The display that suits standard error, for as long as a run goes on."""
+    if not sys.stderr.isatty():
+        yield Plain(_print).see
+        return
+    from appliance.cluster.live import live  # noqa: PLC0415 - rich takes its time to load, and a script never sees it
+
+    with live() as see:
+        yield see
+
+
+def plan_text(operations: list[Operation], record: Record) -> str:
+    """Per node what would change, with diffs, in the order of the waves."""
+    said: list[str] = []
+    nodes = dict.fromkeys(name for wave in record.waves for name in wave.nodes)
+    for node in nodes:
+        own = [operation for operation in operations if operation.node == node]
+        said.append(f"{node}: {_counted(len(own), 'change')}" if own else f"{node}: nothing would change")
+        for operation in own:
+            said.append(f"  {operation.wave}: {operation.name}")
+            said += [f"      {line}" for line in operation.diff.splitlines()]
+            if not operation.diff:
+                said += [f"      $ {command}" for command in operation.commands]
+    for wave, name, ended in record.left_behind():
+        said.append(f"{name}: {ended.state} in {wave}: {ended.what}")
+        said += [f"  hint: {ended.hint}"] if ended.hint else []
+    return "\n".join(said)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'s' if count != 1 else ''}"
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the plain display
