@@ -8,20 +8,34 @@ from typing import Any
 
 import click
 
+from archive.limits import FAT32_PART
 from archive.signing import Signer
 from bundler import lockfile, packing
 from bundler.cli.arguments import KEYS, RECIPE, PartSize, signers
 from bundler.packing import Built
 from bundler.recipe import Recipe
+from bundler.stick import layout
+from bundler.stick.layout import Laid
 from console import units
 from console.command import JSON_OPTION, emit
 from console.progress import progress
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
 
 @click.command(short_help="Fetch what the lock names and write the signed archive.")
 @RECIPE
+@click.option("--out", type=_FOLDER, help="The folder to write the crate to.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder to write the crate to."
+    "--stick",
+    type=_FOLDER,
+    help="Instead: a stick that sets up a board by itself, with install.sh and START-HERE.txt, in parts for FAT32.",
+)
+@click.option(
+    "--card",
+    type=_FOLDER,
+    help="With --stick: where the card goes, which vouches for the stick and travels another way.  "
+    "[default: NAME-card beside the recipe]",
 )
 @KEYS
 @click.option(
@@ -32,19 +46,39 @@ from console.progress import progress
 )
 @click.option("--locked", is_flag=True, help="Resolve nothing: use bundle.lock, or fail.")
 @JSON_OPTION
-def build(recipe: Path, *, out: Path, keys: tuple[Path, ...], split: int | None, locked: bool, as_json: bool) -> None:
+def build(
+    recipe: Path,
+    *,
+    out: Path | None,
+    stick: Path | None,
+    card: Path | None,
+    keys: tuple[Path, ...],
+    split: int | None,
+    locked: bool,
+    as_json: bool,
+) -> None:
     """Build the crate of RECIPE (bundle.toml) into OUT/<name>-<serial>.crate, or .crate.000 and so on.
 
     Uses bundle.lock beside the recipe, and writes it first when there is none. What was fetched before is not fetched
-    again; interrupted, the same command goes on.
+    again; interrupted, the same command goes on. With --stick the recipe needs an [appliance].
     """
+    folder = out or stick
+    if folder is None or (out and stick):
+        raise click.UsageError("say where to: either --out DIR for the crate alone, or --stick DIR for a whole stick")
+    if card and not stick:
+        raise click.UsageError("--card goes with --stick")
     read = Recipe.load(recipe)
     signing = signers(keys)
-    built = packing.build(read, out, signing, progress(), part_size=split, locked=locked)
-    emit(_to_json(built, signing, recipe), as_json, lambda: _text(built, signing, recipe, keys))
+    if stick:
+        card = card or layout.card_folder(read)
+        layout.check(read, packing.usable_lock(read, locked=locked), stick, card)
+        split = split or FAT32_PART
+    built = packing.build(read, folder, signing, progress(), part_size=split, locked=locked)
+    laid = layout.lay(built, stick, card, [one.public.fingerprint for one in signing]) if stick and card else None
+    emit(_to_json(built, signing, recipe, laid), as_json, lambda: _text(built, signing, recipe, keys, laid))
 
 
-def _to_json(built: Built, signing: list[Signer], recipe: Path) -> dict[str, Any]:
+def _to_json(built: Built, signing: list[Signer], recipe: Path, laid: Laid | None) -> dict[str, Any]:
     release = built.written.release
     return {
         "name": release.name,
@@ -58,10 +92,11 @@ def _to_json(built: Built, signing: list[Signer], recipe: Path) -> dict[str, Any
         "lock": str(lockfile.path_for(recipe)),
         "fetched": built.fetched.fetched,
         "reused": built.fetched.reused,
+        "card": str(laid.card) if laid else None,
     }
 
 
-def _text(built: Built, signing: list[Signer], recipe: Path, keys: tuple[Path, ...]) -> str:
+def _text(built: Built, signing: list[Signer], recipe: Path, keys: tuple[Path, ...], laid: Laid | None) -> str:
     written = built.written
     lines = [f"{path}  {units.size(path.stat().st_size)}" for path in written.paths]
     if len(written.paths) > 1:
@@ -73,6 +108,14 @@ def _text(built: Built, signing: list[Signer], recipe: Path, keys: tuple[Path, .
         f"{written.release.name} {written.release.serial}, channel {written.release.channel}",
         f"fetched {units.size(built.fetched.fetched)}, {units.size(built.fetched.reused)} were in the cache",
         *(f"signed by {signer.public.fingerprint}" for signer in signing),
+    ]
+    if laid:
+        lines += [
+            f"{laid.folder} is ready; START-HERE.txt on it says how to go on",
+            f"the card is in {laid.card}: card.txt, card.svg, card.png; bring it another way than the stick",
+        ]
+        return "\n".join(lines)
+    lines += [
         "next, on the crate:",
         f"  crate-appliance trust add {public} --as release     (once; bring that file another way than the crate)",
         f"  crate-appliance install {written.paths[0].name.removesuffix('.000')}" + "*" * (len(written.paths) > 1),
