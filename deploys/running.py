@@ -41,6 +41,7 @@ from pyinfra.api.facts import get_fact as read_fact
 from pyinfra.api.host import Host
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State
+from pyinfra.context import ctx_host
 
 from deploys import events
 from deploys.connection import Link
@@ -125,6 +126,11 @@ class Run:
             self.progress(f"waiting: {what}")
             time.sleep(every)
 
+    @property
+    def said(self) -> str:
+        """What the last command wrote on standard error, if it failed; a problem's `what` has only the end of it."""
+        return self._link.failure
+
     def at(self, node: Node) -> Run:
         """The same wave on another node, for what has to be asked or done there; connects when nothing has yet."""
         return self.session.run_at(self, node)
@@ -136,6 +142,10 @@ class Run:
 
         Raises `OperationFailed` or `Unreachable`.
         """
+        with ctx_host.use(self.host):  # another one than the greenlet's, after `at`
+            return self._add(operation, name, arguments)
+
+    def _add(self, operation: PyinfraOperation[...], name: str, arguments: Mapping[str, Any]) -> bool:
         began = time.monotonic()
         self._link.failure = ""
         operation(name=name, **arguments)  # only declares it: the State is not executing
