@@ -9,6 +9,7 @@ Problem
 ├── UnknownToken        no token has this id                                                      exit 2
 ├── CannotListen        an address that cannot be served                                          exit 2
 ├── AlreadyServing      another daemon serves this store                                          exit 1
+├── NotRemovable        the appliance is still served, or belongs to another user                 exit 1
 └── ServiceFailed       systemd did not take the unit                                             exit 1
 """
 
@@ -85,6 +86,10 @@ class CannotListen(Problem):
 
 class AlreadyServing(Problem):
     """Another daemon serves this store."""
+
+
+class NotRemovable(Problem):
+    """Something of the appliance cannot be taken away: it is in use, or another user's."""
 
 
 class ServiceFailed(Problem):

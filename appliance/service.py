@@ -89,6 +89,19 @@ def install(text: str) -> None:
         _systemctl(*words)
 
 
+def remove() -> bool:
+    """Stops the service for good and takes its unit away; whether there was one. Raises `ServiceFailed`."""
+    if not UNIT_PATH.exists():
+        return False
+    _systemctl("disable", "--now", UNIT)
+    try:
+        UNIT_PATH.unlink()
+    except OSError as error:
+        raise ServiceFailed(f"cannot remove {UNIT_PATH}: {error.strerror}", hint="run it as root") from error
+    _systemctl("daemon-reload")
+    return True
+
+
 def start(root: Path) -> bool:
     """Starts the service if it is installed for the store at `root`; whether it is. Raises `ServiceFailed`."""
     try:

@@ -28,6 +28,7 @@ _VERBS = (
     "deploy",
     "kubeconfig",
     "reset",
+    "uninstall",
 )
 _HELP = """Keep a crate: install what arrived on a stick, serve it, and see what it serves.
 

@@ -28,7 +28,7 @@ class ApplianceSection(Section):
     python: Annotated[tuple[PythonText, ...], Field(min_length=1)] = PYTHONS
     libc: Annotated[tuple[LibcText, ...], Field(min_length=1)] = (OLDEST_GLIBC,)
     indexes: tuple[UrlText, ...] = ()
-    packages: tuple[StrictStr, ...] = ("dnsmasq", "chrony")
+    packages: tuple[StrictStr, ...] = ("dnsmasq-base", "chrony")
     apt: tuple[StrictStr, ...] = ()
 
     @field_validator("python")
