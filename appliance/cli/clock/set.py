@@ -1,0 +1,33 @@
+"""`crate-appliance clock set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.names import clock
+from appliance.names.errors import BadTime
+from appliance.store import Store
+
+
+@click.command("set")
+@click.argument("time")
+@click.pass_obj
+def set_time(root: Path, time: str) -> None:
+    """Set the clock to TIME, in UTC, like "2026-11-23 12:40". It is not set to before what is known for sure."""
+    confirmed = clock.parse(time)
+    with Store.open(root) as store:
+        known = clock.known(store)
+        floor = max(known.saved, known.crate)
+        if confirmed < floor:
+            raise BadTime(
+                f"{clock.spelled(confirmed)} has passed: it was {clock.spelled(floor)} already",
+                hint="compare with another clock; if that one is right, the newest crate was made by a clock ahead",
+            )
+        clock.set_clock(confirmed)
+        clock.save(store)
+    click.echo(f"it is {clock.spelled(confirmed)} now")
+
+
+set = set_time  # noqa: A001 - the verb is looked up by its name
