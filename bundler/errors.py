@@ -18,6 +18,8 @@ Problem
 ├── SourceChanged           what the lock pins is no longer there to be packed                  exit 1
 ├── UpstreamsInvalid        an [upstreams] table that cannot be meant                           exit 2
 ├── AuthFileInvalid         docker's or podman's auth file cannot be read                       exit 2
+├── CrateKeyChanged         a file of requests in a known crate's name, by another key          exit 3
+├── SerialTooLow            a release that the crate it is built for would refuse               exit 2
 ├── CacheFull               the disk under the cache has no room: how much is missing           exit 1
 ├── CacheBusy               prune, while a build uses the cache                                 exit 1
 ├── SeveralFailed           more than one blob could not be fetched: all of them named          exit 1
@@ -36,7 +38,7 @@ Problem
 
 from __future__ import annotations
 
-from archive.errors import Problem
+from archive.errors import Problem, Refused
 
 
 class RecipeInvalid(Problem):
@@ -127,6 +129,16 @@ class UpstreamsInvalid(Problem):
 
 class AuthFileInvalid(Problem):
     """An auth file that is there and cannot be read; names the file and never quotes it."""
+
+    exit_code = 2
+
+
+class CrateKeyChanged(Refused):
+    """A file of requests says that it is of a crate that is known here by another key."""
+
+
+class SerialTooLow(Problem):
+    """The crate that this is built for has the same or a later release, and would refuse this one."""
 
     exit_code = 2
 

@@ -24,6 +24,7 @@ from archive.names import check_file_name
 from archive.platforms import Platform
 from archive.release import time_text
 from bundler.errors import LockInvalid
+from bundler.wishes import Wish
 from mirror.ecosystem import Asked
 
 VERSION = 1
@@ -79,10 +80,27 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """A crate that brought `blobs` of what a difference leaves out; `digest` is the sha256 of its crate.json.
+
+    Without a name, they were pushed where the difference was made for, and no crate brings them.
+    """
+
+    name: str
+    serial: int
+    digest: str
+    blobs: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "serial": self.serial, "digest": self.digest, "blobs": self.blobs}
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """What `build` packs. `recipe` is the sha256 of the recipe that it belongs to; times are UTC, whole seconds.
 
-    `requests` and `items` are in order: by key, and equal keys by content.
+    `requests` and `items` are in order: by key, and equal keys by content. `wishes` are what people on site asked for.
+    `base` stands in the copy that travels in a difference, and in no other.
     """
 
     name: str
@@ -95,9 +113,11 @@ class Lock:
     platforms: tuple[Platform, ...]
     requests: tuple[Request, ...]
     items: tuple[Item, ...]
+    wishes: tuple[Wish, ...] = ()
+    base: tuple[Base, ...] = ()
 
     def to_bytes(self) -> bytes:
-        value = {
+        value: dict[str, Any] = {
             "lock": VERSION,
             "name": self.name,
             "channel": self.channel,
@@ -110,6 +130,10 @@ class Lock:
             "requests": [request.to_json() for request in sorted(self.requests, key=lambda request: request.key)],
             "items": [item.to_json() for item in sorted(self.items, key=lambda item: item.key)],
         }
+        if self.wishes:
+            value["wishes"] = [wish.to_json() for wish in self.wishes]
+        if self.base:
+            value["base"] = [base.to_json() for base in self.base]
         return ("".join(_laid_out(value, "")) + "\n").encode()
 
     @classmethod
@@ -135,6 +159,8 @@ class Lock:
                 platforms=tuple(Platform.parse(text) for text in value["platforms"]),
                 requests=requests,
                 items=items,
+                wishes=tuple(Wish.from_json(it) for it in value.get("wishes", ())),
+                base=tuple(Base(**it) for it in value.get("base", ())),
             )
         except InvalidValue as error:
             raise LockInvalid(f"{where} cannot be read: {error.what}", hint=_HINT) from error
@@ -151,7 +177,7 @@ class Lock:
 
     def same_content(self, other: Lock) -> bool:
         """Whether a crate of `other` would hold the same, whatever its serial, time and writer."""
-        return (self.recipe, self.items, self.requests) == (other.recipe, other.items, other.requests)
+        return all(getattr(self, name) == getattr(other, name) for name in ("recipe", "items", "requests", "wishes"))
 
 
 def path_for(recipe: Path) -> Path:

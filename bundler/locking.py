@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,7 @@ from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, withou
 from bundler.resolve import appliance, images, k3s
 from bundler.resolve.images import ImageRequest
 from bundler.resolve.sources import LocalSource, RegistrySource
+from bundler.wishes import Wish, extended
 from console import units
 from console.version import VERSION
 from mirror import origins
@@ -68,19 +69,26 @@ class _Asked:
 
 
 async def make(
-    recipe: Recipe, connection: Connection, previous: Lock | None, update: Collection[str] = (), *, now: datetime
+    recipe: Recipe,
+    connection: Connection,
+    previous: Lock | None,
+    update: Collection[str] = (),
+    *,
+    now: datetime,
+    wishes: Sequence[Wish] = (),
+    keep: bool = False,
 ) -> Locked:
-    """Everything anew, or with `update` only what it names and what `previous` does not know.
+    """Everything anew, or with `update` or `keep` only what that names and what `previous` does not know.
 
-    A lock that comes out as `previous` keeps its serial. Raises `UnknownName`, `BlobTooLarge` and what resolving
-    raises.
+    `wishes` are what the lock asks for beside the recipe. A lock that comes out as `previous` keeps its serial.
+    Raises `UnknownName`, `BlobTooLarge` and what resolving raises.
     """
-    asked = _asked(recipe, connection)
+    asked = _asked(extended(recipe, wishes), connection)
     for name in update:
         if not any(it.meant_by(name) for it in asked):
             known = ", ".join(it.request.name for it in asked)
             raise UnknownName(f"the recipe does not ask for {name}", hint=f"it asks for {known or 'nothing'}")
-    held = {request.fingerprint: request for request in previous.requests} if previous and update else {}
+    held = {request.fingerprint: request for request in previous.requests} if previous and (update or keep) else {}
     stale = [it for it in asked if it.request.fingerprint not in held or any(map(it.meant_by, update))]
     fresh = await _resolve_all(stale, connection)
 
@@ -107,6 +115,7 @@ async def make(
         platforms=crate.platforms,
         requests=_requests(items, pinned),
         items=pinned,
+        wishes=tuple(wishes),
     )
     names = tuple(it.request.name for it in stale)
     if previous and lock.same_content(previous):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archive import catalogue, documents
@@ -14,18 +14,22 @@ from archive.digests import Digest
 from archive.errors import BlobChanged, Problem
 from archive.progress import Progress
 from archive.references import Reference
+from archive.requests import Export
 from archive.signing import Signer
 from archive.writer import BlobSource, Draft, Written, write_crate
 from bundler import lockfile, locking, oci
 from bundler.cache import Cache, default_root
 from bundler.connection import Connection, connect
+from bundler.difference import LeftOut
 from bundler.ecosystems import CHARTS
 from bundler.errors import LockMissing, LockStale, SourceChanged
 from bundler.fetch import FetchReport, RegistryBlob, RegistryManifest, Source, Url, Wanted, fetch_all
 from bundler.local_images import LocalImages
 from bundler.lockfile import Lock
 from bundler.recipe import Recipe
+from bundler.requesting import check_serial
 from bundler.resolve import appliance, images
+from bundler.wishes import extended
 from mirror import origins
 from mirror.helm.section import PACKED, ChartSection
 
@@ -42,33 +46,44 @@ class Built:
     lock: Lock
     locked_now: bool
     fetched: FetchReport
+    left_out: LeftOut
 
 
 def build(
-    recipe: Recipe, out: Path, signers: Sequence[Signer], progress: Progress, *, part_size: int | None, locked: bool
+    recipe: Recipe,
+    out: Path,
+    signers: Sequence[Signer],
+    progress: Progress,
+    *,
+    part_size: int | None,
+    locked: bool,
+    have: Export | None = None,
 ) -> Built:
     """Writes `<name>-<serial>.crate` into the folder `out`. With `locked` nothing is resolved.
 
-    Raises `LockMissing`, `LockStale`, `SourceChanged`, and what resolving, fetching, writing and signing raise.
-    Interrupted anywhere, the next call goes on: the lock stays, and the cache keeps what has come.
+    Without what `have` says that a crate holds it is a difference, `<name>-<serial>-difference.crate`.
+
+    Raises `LockMissing`, `LockStale`, `SerialTooLow`, `SourceChanged`, and what resolving, fetching, writing and
+    signing raise. Interrupted anywhere, the next call goes on: the lock stays, and the cache keeps what has come.
     """
     lock = usable_lock(recipe, locked=locked)
     out.mkdir(parents=True, exist_ok=True)
     with Cache(default_root()).in_use():
-        gathered = asyncio.run(_gather(recipe, lock, progress))
+        gathered = asyncio.run(_gather(recipe, lock, have, progress))
+        shape = "-difference" if have else ""
         try:
             written = write_crate(
-                _draft(gathered.lock, recipe),
+                _draft(replace(gathered.lock, base=gathered.left_out.base), recipe),
                 gathered.blobs,
                 oci_index(gathered.lock.items),
                 signers,
-                out / f"{gathered.lock.name}-{gathered.lock.serial}.crate",
+                out / f"{gathered.lock.name}-{gathered.lock.serial}{shape}.crate",
                 part_size=part_size,
                 progress=progress,
             )
         except BlobChanged as problem:
             raise _explained(problem, gathered, recipe) from problem
-    return Built(written, gathered.lock, lock is None, gathered.fetched)
+    return Built(written, gathered.lock, lock is None, gathered.fetched, gathered.left_out)
 
 
 def usable_lock(recipe: Recipe, *, locked: bool) -> Lock | None:
@@ -134,25 +149,30 @@ class _Gathered:
     lock: Lock
     blobs: list[BlobSource]
     fetched: FetchReport
+    left_out: LeftOut
 
 
-async def _gather(recipe: Recipe, lock: Lock | None, progress: Progress) -> _Gathered:
-    """A lock, made and written when there is none, and all of its blobs on this machine."""
+async def _gather(recipe: Recipe, lock: Lock | None, have: Export | None, progress: Progress) -> _Gathered:
+    """A lock, made and written when there is none, and on this machine all of its blobs that are to be packed."""
+    if lock is not None:
+        recipe = extended(recipe, lock.wishes)
     async with connect(recipe, progress) as connection:
         if lock is None:
             lock = (await locking.make(recipe, connection, None, now=locking.now())).lock
             locking.write(lock, recipe)
         updates = _Updates(lock, recipe)
+        if have is not None:
+            check_serial(lock, have)
+        left_out = LeftOut.of(lock, have)
         local = _Local(recipe, updates, connection.cache)
         for item in lock.items:
-            local.add(item)
-        fetched = await fetch_all(
-            _wanted(lock, recipe, local, updates), connection.registry, connection.cache, progress
-        )
-        _remake_indexes(lock, local, connection)
-        await _remake_charts(lock, updates, connection)
+            local.add(item, left_out.unneeded)
+        wanted = (it for it in _wanted(lock, recipe, local, updates) if it.sha256 not in left_out.unneeded)
+        fetched = await fetch_all(wanted, connection.registry, connection.cache, progress)
+        _remake_indexes(lock, local, left_out.digests, connection)
+        await _remake_charts(lock, updates, left_out.digests, connection)
         _remake_wheel(lock, updates, connection)
-        return _Gathered(lock, _ordered(lock, local, connection.cache, fetched), fetched)
+        return _Gathered(lock, _ordered(lock, local, connection.cache, fetched, left_out), fetched, left_out)
 
 
 class _Updates:
@@ -177,11 +197,11 @@ class _Local:
         self._opened: dict[Path, LocalImages] = {}
         self.blobs: dict[str, BlobSource] = {}
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Item, unneeded: Container[str] = ()) -> None:
         """Finds the blobs of an item that came from this machine. Raises `SourceChanged` when they are not there."""
         for file in item.files:
             origin = file.origin or item.origin
-            if not origin.startswith(origins.LOCAL):
+            if not origin.startswith(origins.LOCAL) or file.sha256 in unneeded:
                 continue
             path = origins.local_path(origin, self._base)
             if item.kind != images.KIND and path.is_file():
@@ -243,10 +263,10 @@ def _sources(origin: str, file: File, urls: dict[str, list[str]]) -> tuple[Sourc
     return (RegistryBlob(reference),)
 
 
-def _remake_indexes(lock: Lock, local: _Local, connection: Connection) -> None:
+def _remake_indexes(lock: Lock, local: _Local, left_out: Container[str], connection: Connection) -> None:
     """Indexes for fewer platforms are not fetched; they are made again from the originals that were."""
     for item in lock.items:
-        if any(file.origin == images.MADE for file in item.files):
+        if any(file.origin == images.MADE and file.sha256 not in left_out for file in item.files):
             bodies = {
                 file.sha256: local.body(file.sha256)
                 for file in item.files
@@ -256,14 +276,15 @@ def _remake_indexes(lock: Lock, local: _Local, connection: Connection) -> None:
                 connection.cache.put(made)
 
 
-async def _remake_charts(lock: Lock, updates: _Updates, connection: Connection) -> None:
+async def _remake_charts(lock: Lock, updates: _Updates, left_out: Container[str], connection: Connection) -> None:
     """A chart that lies unpacked beside the recipe is packed again, unless the cache still has it."""
     cache = connection.cache
     for item in lock.items:
-        if any(file.origin == PACKED and not cache.has(file.sha256, file.size) for file in item.files):
+        packed = [file for file in item.files if file.origin == PACKED and file.sha256 not in left_out]
+        if any(not cache.has(file.sha256, file.size) for file in packed):
             section = ChartSection(path=item.origin.removeprefix(origins.LOCAL))
             await CHARTS.resolve(section, connection.context(lock.platforms))
-            if not all(cache.has(file.sha256, file.size) for file in item.files):
+            if not all(cache.has(file.sha256, file.size) for file in packed):
                 raise _changed(item, origins.local_path(item.origin, connection.base), updates)
 
 
@@ -279,7 +300,7 @@ def _remake_wheel(lock: Lock, updates: _Updates, connection: Connection) -> None
         )
 
 
-def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> list[BlobSource]:
+def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport, left_out: LeftOut) -> list[BlobSource]:
     """Each blob once: the boot files, then by the first kind that uses it and by digest."""
     leading = list(dict.fromkeys(file.sha256 for file in appliance.boot_files(lock.items)))
     kinds: dict[str, str] = {}
@@ -288,7 +309,9 @@ def _ordered(lock: Lock, local: _Local, cache: Cache, fetched: FetchReport) -> l
             kinds.setdefault(file.sha256, item.kind)
     sizes = lockfile.sizes(lock.items)
     return [
-        local.blobs.get(sha256)
+        BlobSource(sha256, sizes[sha256], None, absent=True)
+        if sha256 in left_out.digests
+        else local.blobs.get(sha256)
         or BlobSource(sha256, sizes[sha256], cache.path(sha256), proven=sha256 in fetched.fetched_digests)
         for sha256 in (*leading, *sorted(kinds.keys() - set(leading), key=lambda sha256: (kinds[sha256], sha256)))
     ]

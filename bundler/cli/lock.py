@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from bundler import costs, lockfile, locking
+from bundler import costs, lockfile, locking, requesting
 from bundler import why as reasons
 from bundler.cache import Cache, default_root
+from bundler.cli import crate_files
 from bundler.cli.arguments import RECIPE
-from bundler.connection import connect
+from bundler.cli.crate_files import CRATE_KEY, REQUESTS
 from bundler.costs import Bill
 from bundler.errors import LockMissing
 from bundler.lockfile import Lock, Request
@@ -41,23 +42,53 @@ _PULLED = 4  # packages that one wish pulled in that are named
     metavar="NAME",
     help="Print what brought a package, image, chart or file in, from the lock as it is, and resolve nothing.",
 )
+@REQUESTS
+@CRATE_KEY
+@click.option("--forget-requests", "forget", is_flag=True, help="Drop what earlier --requests added to the lock.")
 @JSON_OPTION
-def lock(recipe: Path, update: tuple[str, ...], why: str | None, as_json: bool) -> None:
+def lock(
+    recipe: Path,
+    *,
+    update: tuple[str, ...],
+    why: str | None,
+    requests_file: Path | None,
+    crate_key: str,
+    forget: bool,
+    as_json: bool,
+) -> None:
     """Resolve RECIPE (bundle.toml) into bundle.lock beside it: digests, sizes and origins for every platform.
 
     Commit it with the recipe: the same lock gives the same archive, byte for byte. When nothing upstream has changed,
-    the lock stays as it is, serial included.
+    the lock stays as it is, serial included. What people on site asked for (--requests) stays in the lock, too, until
+    the recipe names it or it is dropped.
     """
     if why is not None:
         _why(lockfile.path_for(recipe), why, as_json)
         return
     read = Recipe.load(recipe)
-    locked = asyncio.run(_lock(read, update))
+    asking = crate_files.load(requests_file, crate_key)
+    if asking:
+        crate_files.show_file(asking)
+    made = asyncio.run(
+        requesting.lock(
+            read,
+            Lock.load(lockfile.path_for(recipe)),
+            progress(),
+            requests=asking.export.requests if asking else (),
+            update=update,
+            forget=forget,
+            show=crate_files.show_plan,
+        )
+    )
+    locked = made.locked
+    if asking:
+        requesting.check_serial(locked.lock, asking.export)
     if locked.changed:
         locking.write(locked.lock, read)
     bill = costs.bill(locked.lock, Cache(default_root()))
     path = lockfile.path_for(recipe)
-    emit(_to_json(locked, bill, path), as_json, lambda: _text(locked, bill, path))
+    result = {**_to_json(locked, bill, path), **(crate_files.plan_json(made.plan) if asking else {})}
+    emit(result, as_json, lambda: _text(locked, bill, path))
 
 
 def _why(path: Path, name: str, as_json: bool) -> None:
@@ -69,12 +100,6 @@ def _why(path: Path, name: str, as_json: bool) -> None:
     emit({"name": name, "chains": [it.to_json() for it in chains]}, as_json, lambda: text)
 
 
-async def _lock(recipe: Recipe, update: tuple[str, ...]) -> Locked:
-    previous = Lock.load(lockfile.path_for(recipe.path))
-    async with connect(recipe, progress()) as connection:
-        return await locking.make(recipe, connection, previous, update, now=locking.now())
-
-
 def _to_json(locked: Locked, bill: Bill, path: Path) -> dict[str, Any]:
     return {
         "lock": str(path),
@@ -82,6 +107,7 @@ def _to_json(locked: Locked, bill: Bill, path: Path) -> dict[str, Any]:
         "serial": locked.lock.serial,
         "platforms": [str(platform) for platform in locked.lock.platforms],
         "changed": locked.changed,
+        "wishes": [wish.to_json() for wish in locked.lock.wishes],
         "resolved": list(locked.resolved),
         **bill.to_json(),
     }
@@ -104,6 +130,7 @@ def _text(locked: Locked, bill: Bill, path: Path) -> str:
         lines.append(columns(rows, right=frozenset({1, 2})))
     for cost in bill.costs:
         lines += [f"{_title(cost.request.section, cost.request.name)}: {note}" for note in cost.request.notes]
+    lines += [f"asked for on site: {wish.kind} {wish.name}" for wish in it.wishes]
     lines.append(
         f"{units.size(bill.size)} in {bill.blobs} blobs, {units.size(bill.to_fetch)} of it still to be fetched"
     )

@@ -365,6 +365,7 @@ def test_what_build_prints(tmp_path: Path) -> None:
     assert shown["signed_by"] == [fingerprint]
     assert shown.keys() == {
         *("name", "channel", "serial", "digest", "paths", "sizes", "size", "signed_by", "lock", "fetched", "reused"),
+        *("card", "left_out"),
     }
 
 
