@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from appliance.cli.sudo import sudo_option
 from appliance.cluster.deploying import deploy
 from appliance.cluster.display import watching
 from appliance.cluster.preparing import Wish
@@ -22,18 +23,6 @@ def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--limit` and `--sudo-password`."""
     limit = click.option("--limit", multiple=True, metavar="NODE", help="This node only; may be given several times.")
     return limit(sudo_option(function))
-
-
-def sudo_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--sudo-password` asks for it; it is given as `sudo_password`, empty without the option."""
-    return click.option(
-        "--sudo-password",
-        is_flag=True,
-        callback=lambda _context, _parameter, asked: (
-            click.prompt("Password for sudo", hide_input=True) if asked else ""
-        ),
-        help="Ask for the password that sudo wants on the nodes.",
-    )(function)
 
 
 only_option = click.option(

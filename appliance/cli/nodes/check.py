@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.nodes.asking import chosen, path_of, site_option
-from appliance.cli.running import sudo_option
+from appliance.cli.sudo import sudo_option
 from appliance.site import checking
 from appliance.site.checking import Report
 from appliance.site.folder import SiteFolder

@@ -31,7 +31,7 @@ def list_nodes(root: Path, file: Path | None, *, as_json: bool) -> None:
             "port": node.port,
             "role": node.role,
             "labels": dict(node.labels),
-            "taints": list(node.taints),
+            "taints": [*node.taints],
             "host_key": pinned[node.name],
         }
         for node in site.nodes
