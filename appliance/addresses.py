@@ -8,11 +8,12 @@ import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Self
 
 from appliance.errors import CannotListen
+
+if TYPE_CHECKING:  # what asks for addresses need not wait for the web server
+    from aiohttp import web
 
 _FORM = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]*):(\d{1,5})")
 _PORT = re.compile(r":\d*$")

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from appliance.access import ANYBODY
 from appliance.errors import UnknownBlob
+from appliance.published import BY_DIGEST
 from appliance.registry.service import Registry
 from appliance.sending import send_extent
 from archive.digests import Digest
 
-PATH = "/blobs/sha256/"
 FOLDERS = ("files", "helm/charts")
 """What is published below these is answered by digest as well."""
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -31,10 +31,9 @@ def add_artifacts(application: web.Application, registry: Registry) -> None:
 
     async def get(request: web.Request) -> web.StreamResponse:
         sha256 = request.match_info["sha256"]
-        folders = [folder for folder in FOLDERS if registry.access.may_read(ANYBODY, folder.partition("/")[0])]
-        if not folders:
+        if not registry.access.may_list(ANYBODY):
             return web.Response(status=401, text="nothing is open here: this crate is served with --private\n")
-        if not _HEX.fullmatch(sha256) or not any(registry.paths.holds(folder, sha256) for folder in folders):
+        if not _HEX.fullmatch(sha256) or not _open_to_anybody(registry, sha256):
             return web.Response(status=404, text="no crate brought a file or chart of this digest\n")
         headers = {
             "ETag": f'"sha256:{sha256}"',
@@ -48,4 +47,10 @@ def add_artifacts(application: web.Application, registry: Registry) -> None:
             _log.exception("sha256:%s is published, but the store lost it", sha256)
             return web.Response(status=404, text="the store lost this; install the crate again\n")
 
-    application.router.add_get(f"{PATH}{{sha256}}", get)
+    application.router.add_get(f"{BY_DIGEST}{{sha256}}", get)
+
+
+def _open_to_anybody(registry: Registry, sha256: str) -> bool:
+    """Whether one of the paths that the blob is served at may be read without signing on."""
+    paths = (path for folder in FOLDERS for path in registry.paths.of_blob(folder, sha256))
+    return any(registry.access.may_read(ANYBODY, path) for path in paths)

@@ -16,6 +16,8 @@ from mirror.ecosystem import ORIGIN
 _KNOWN = 10_000  # paths whose meaning is kept in memory
 _CACHED = 16 << 20  # bytes of documents kept in memory
 _BELOW = " AND path > ? || '/' AND path < ? || '0'"  # the folder, twice: 0 follows / in ASCII
+BY_DIGEST = "/blobs/sha256/"
+"""Before a sha256 on the plain port: a file or chart by its digest (`appliance.artifacts`)."""
 SMALL = 1 << 20  # bytes of the largest document that is kept there, and sent in one go
 
 
@@ -73,10 +75,10 @@ class PublishedPaths:
         """All that is served below `folder/`, in order."""
         return self._read(f"{_BELOW} ORDER BY path", folder, folder)
 
-    def holds(self, folder: str, sha256: str) -> bool:
-        """Whether a blob of the crates is served below `folder/`."""
-        found = self._read(f"{_BELOW} AND published_files.digest = ? LIMIT 1", folder, folder, bytes.fromhex(sha256))
-        return any(served.document is None for served in found)
+    def of_blob(self, folder: str, sha256: str) -> list[str]:
+        """The paths below `folder/` at which a blob of the crates is served."""
+        found = self._read(f"{_BELOW} AND published_files.digest = ?", folder, folder, bytes.fromhex(sha256))
+        return [served.path for served in found if served.document is None]
 
     def _read(self, condition: str, *values: str | bytes) -> list[Served]:
         rows = self._database.reader.execute(self._ROWS + condition, values)

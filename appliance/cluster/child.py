@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -36,7 +36,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _AGAIN = "run the same command again: it goes on from here"
 
 
-def run(order: Order, log: Path, *, hold: Sequence[int] = (), command: Sequence[str] = COMMAND) -> Iterator[Event]:
+def run(order: Order, log: Path, *, hold: Sequence[int] = (), command: Sequence[str] = COMMAND) -> Generator[Event]:
     """The events of a run, as they come. Leaving early ends the child.
 
     `log` is written anew. The descriptors in `hold` stay open for as long as the child lives, so that locks of theirs

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from appliance.artifacts import PATH as ARTIFACTS
 from appliance.cluster.contents import Blob, CrateContents, K3sRelease
 from appliance.cluster.profiles import SiteProfile
+from appliance.published import BY_DIGEST
 from appliance.site.model import Site
 from deploys.order import WAVES, AptSource, Artifact, Base, Crate, K3s, Node, Order, Ssh, Task, Wave
 
@@ -136,4 +136,4 @@ def _k3s(site: Site, release: K3sRelease, keys: Keys, *, version: str, profiles:
 
 def artifact(site: Site, blob: Blob) -> Artifact:
     """Where nodes of the site fetch a file of the crate."""
-    return Artifact(url=f"{origin(site)}{ARTIFACTS}{blob.sha256}", sha256=blob.sha256, size=blob.size)
+    return Artifact(url=f"{origin(site)}{BY_DIGEST}{blob.sha256}", sha256=blob.sha256, size=blob.size)
