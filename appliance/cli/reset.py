@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.running import carry_out, sudo_option
+from appliance.cli.running import carry_out
+from appliance.cli.sudo import sudo_option
 from appliance.cluster.preparing import Wish
 from appliance.site.folder import SiteFolder
 from appliance.site.model import Site
