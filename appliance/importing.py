@@ -17,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 
 from appliance import disk, generations, journal
-from appliance.errors import MissingBase, StoreFull
+from appliance.bases import missing_base
+from appliance.errors import StoreFull
 from appliance.incomplete import incomplete
 from appliance.journal import Pending
 from appliance.kept import KeptVolumes
@@ -156,22 +157,19 @@ class _Import:
 
     def _plan(self, verified: Ranges) -> tuple[int, int]:
         """How many bytes are to be written, and how many are held elsewhere; refuses what cannot end well."""
-        needed = reused = absent = 0
+        needed = reused = absent = lacking = 0
         records = _RECORDS[0] + _RECORDS[1] * self._crate.survey.blobs
         for placed in self._crate.entries():
             if self._store.blobs.holds(placed.entry.digest):
                 reused += placed.entry.size
             elif placed.entry.absent:
                 absent += 1
+                lacking += placed.entry.size
             else:
                 gaps = verified.gaps(placed.data_offset, placed.data_offset + placed.entry.size)
                 needed += sum(end - start for start, end in gaps)
         if absent:
-            release = self._crate.release
-            raise MissingBase(
-                f"{release.name} {release.serial} builds on an earlier release: {absent} of its blobs are not here",
-                hint="install that release first, or build this one complete",
-            )
+            raise missing_base(self._store, self._crate, absent, lacking)
         free = shutil.disk_usage(self._store.packs).free
         if needed and needed + records > free:
             raise StoreFull(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import generations
+from appliance.errors import MissingBase
 from appliance.generations import Activation
 from appliance.importing import Imported, group_crates, import_crate
 from appliance.incomplete import incomplete
@@ -44,7 +45,7 @@ def install(store: Store, paths: Sequence[Path], progress: Progress = SILENT) ->
     """
     with store.lock(f"installing {', '.join(path.name for path in paths)}"):
         keyring = Keyring(store)
-        imports = tuple(import_crate(store, group, keyring, progress) for group in group_crates(paths))
+        imports = tuple(_imports(store, paths, keyring, progress))
         latest: dict[str, Imported] = {}
         for imported in imports:
             named = latest.setdefault(imported.release.name, imported)
@@ -52,6 +53,23 @@ def install(store: Store, paths: Sequence[Path], progress: Progress = SILENT) ->
                 latest[imported.release.name] = imported
         activation = generations.activate(store, [imported.pack for imported in latest.values()])
     return Installed(imports, activation)
+
+
+def _imports(store: Store, paths: Sequence[Path], keyring: Keyring, progress: Progress) -> Iterator[Imported]:
+    """In the order given, but for differences that must wait for what others of them bring."""
+    waiting = group_crates(paths)
+    refusal: MissingBase | None = None
+    while waiting:
+        later = []
+        for group in waiting:
+            try:
+                yield import_crate(store, group, keyring, progress)
+            except MissingBase as problem:
+                refusal = problem
+                later.append(group)
+        if refusal and len(later) == len(waiting):
+            raise refusal
+        waiting = later
 
 
 def verify(store: Store, paths: Sequence[Path], progress: Progress = SILENT) -> list[Verified]:

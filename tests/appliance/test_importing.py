@@ -296,7 +296,7 @@ def test_absent_blobs_come_from_the_store(tmp_path: Path, key: Key, maker: Crate
     delta.absent = {item.files[0].sha256 for item in maker.items[1:]}
     (second,) = delta.write(tmp_path / "site-2.crate", [key])
     with trusting(tmp_path / "root", key) as store:
-        with pytest.raises(MissingBase, match="19 of its blobs"):
+        with pytest.raises(MissingBase, match="19 of the blobs that it leaves out"):
             install(store, [second])
         assert list(store.packs.iterdir()) == []
         install(store, [first])
