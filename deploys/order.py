@@ -112,7 +112,8 @@ class K3s(_Part):
 class Check(_Part):
     """What *verify* asks of a profile: `url` answers with `status` and holds `text`, asked from every node.
 
-    `host` goes into the Host header, for an ingress; `{node}` in `url` is the address of the node that asks.
+    `host` goes into the Host header, for an ingress; `{node}` in `url` is the address of the node that asks, `{web.demo}`
+    that of the service `web` in the namespace `demo`.
     """
 
     name: str
@@ -122,20 +123,12 @@ class Check(_Part):
     text: str = ""
 
 
-class Chart(_Part):
-    """A chart of the crate that a profile wants on the servers under `static/charts/<name>`."""
-
-    name: str
-    artifact: Artifact
-
-
 class Profile(_Part):
     """A profile, rendered for this site: `manifests` by file name, in the order in which they are applied."""
 
     name: str
     namespaces: tuple[str, ...]
     manifests: Mapping[str, str]
-    charts: tuple[Chart, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
