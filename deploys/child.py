@@ -19,11 +19,11 @@ from deploys.order import Order
 from deploys.session import Session
 from deploys.waves import waves
 
-_ORPHANED = 1.0  # seconds between looks at whether the parent is still there
+_TOLD_TO_END = 128 + signal.SIGTERM
 
 
 def main() -> int:
-    """0 when every wave ended well, 1 when some node failed or the run was told to end, 2 for a bad order."""
+    """0 when every wave ended well, 1 when some node failed, 2 for a bad order, 143 when told to end."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     for library in ("pyinfra", "paramiko"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # they say, in colours, what events say
@@ -31,16 +31,12 @@ def main() -> int:
         order = _order(sys.stdin.read())
         work = gevent.spawn(Session(order, _emit).carry_out, waves(order))
         signal_handlers = [gevent.signal_handler(name, _end, work) for name in (signal.SIGTERM, signal.SIGINT)]
-        guard = gevent.spawn(_watch, work, os.getppid())
         good = work.get()
+    except Interrupted:
+        return _TOLD_TO_END
     except Problem as error:
         sys.stderr.write(f"{error.what}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
-    except BrokenPipeError:
-        # nobody reads us any more; keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    guard.kill()
     for handler in signal_handlers:
         handler.cancel()
     return 0 if good else 1
@@ -60,16 +56,13 @@ def _order(text: str) -> Order:
 
 
 def _emit(event: Event) -> None:
-    sys.stdout.write(event.model_dump_json() + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(event.model_dump_json() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever gave the order is gone, and with it the right to go on: what runs on a node ends there by itself
+        os._exit(1)
 
 
 def _end(work: Greenlet[..., bool]) -> None:
     work.kill(Interrupted("told to end"), block=False)
-
-
-def _watch(work: Greenlet[..., bool], parent: int) -> None:
-    """Ends the run with its parent: two runs at once would undo each other's work."""
-    while os.getppid() == parent:
-        gevent.sleep(_ORPHANED)
-    _end(work)

@@ -9,14 +9,25 @@
     stopped NAME    a unit that was disabled and stopped, and was enabled before
     sysctl KEY VALUE
     package NAME    was not installed
+    after COMMAND   to be run at the end of undoing, once what was noted behind it is back
 
 A line is written before what it speaks of is touched, so a run that dies in between can still be undone.
+
+`/var/lib/buzzcrate/pending/` has a file for each change whose follow-up (a service to be restarted, an index to be
+fetched) has not ended well yet; it is made with the change and makes the next run do both again.
 """
 
 from __future__ import annotations
 
 STATE = "/var/lib/buzzcrate"
 KEPT = f"{STATE}/kept"
+_PENDING = f"{STATE}/pending"
+
+
+def pending(path: str) -> str:
+    """The mark that says that the follow-up of a change of `path` is still to be done."""
+    return f"{_PENDING}/{path.strip('/').replace('/', '+')}"
+
 
 # Functions for the scripts of operations. `note` writes a line once; `save` a file's; `makes` those of missing folders.
 SH = f"""\

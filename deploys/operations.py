@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from pathlib import PurePosixPath
 
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.files import FileNow, difference, forget, look
-from deploys.kept import SH
+from deploys.kept import SH, pending
 from deploys.order import Artifact
 from deploys.steps import Step, Steps
 
@@ -47,14 +48,18 @@ class UnitNow(FactBase[dict[str, str]]):
 
 
 @operation()
-def keep(path: str, content: str, mode: str = "644", owner: str = "root:root", secret: bool = False) -> Steps:
+def keep(
+    path: str, content: str, *, mode: str = "644", owner: str = "root:root", secret: bool = False, then: str = ""
+) -> Steps:
     """`path` is a plain file with exactly this content, mode and owner. Written beside and renamed; folders are made.
 
-    The first time, what stood there is kept for `reset`. The diff of a `secret` file is not shown.
+    The first time, what stood there is kept for `reset`. The diff of a `secret` file is not shown. `then` is a command
+    that makes the change count; until it has ended well, the next run does both again. After an undo it runs too.
     """
-    now = look(host, [path])[path]
-    if not _fits(now, content, mode, owner):
-        yield _write(path, now, content, mode, owner, secret=secret)
+    mark = pending(path)
+    now = look(host, [path, mark])
+    if not _fits(now[path], content, mode, owner) or now[mark].kind == "file":
+        yield _write(path, now[path], content, mode, owner, secret=secret, then=then)
 
 
 @operation()
@@ -128,15 +133,25 @@ def _fits(now: FileNow, content: str, mode: str, owner: str) -> bool:
     return now.kind == "file" and (now.mode, now.owner, now.sha256) == (mode.lstrip("0"), owner, digest)
 
 
-def _write(path: str, now: FileNow, content: str, mode: str, owner: str, *, secret: bool) -> Step:
-    forget(host, path)
+def _write(path: str, now: FileNow, content: str, mode: str, owner: str, *, secret: bool, then: str = "") -> Step:
+    mark = pending(path)
+    forget(host, path, mark)
     words = {"path": shlex.quote(path), "mode": shlex.quote(mode), "owner": shlex.quote(owner)}
     return Step(
-        SH + _WRITE.format(**words),
+        SH + (_before(mark, then) if then else "") + _WRITE.format(**words) + (_after(mark, then) if then else ""),
         stdin=content.encode(),
-        shown=f"write {path} (mode {mode}, {owner})",
+        shown=f"write {path} (mode {mode}, {owner})" + (f"; {then}" if then else ""),
         diff=difference(path, now, content, secret=secret),
     )
+
+
+def _before(mark: str, then: str) -> str:
+    note = shlex.quote(f"after {then}")
+    return f"note {note}\nmkdir -p {shlex.quote(str(PurePosixPath(mark).parent))}\n: >{shlex.quote(mark)}\n"
+
+
+def _after(mark: str, then: str) -> str:
+    return f"umask 022\n( {then} )\nrm -f -- {shlex.quote(mark)}\n"
 
 
 _WRITE = """\
@@ -146,7 +161,7 @@ beside=$(dirname -- "$path")/.buzzcrate.$(basename -- "$path")
 trap 'rm -f -- "$beside"' EXIT
 umask 077
 cat >"$beside"
-chown {owner} -- "$beside"
+[ "$(stat -c %U:%G -- "$beside")" = {owner} ] || chown {owner} -- "$beside"
 chmod {mode} -- "$beside"
 sync -- "$beside"
 mv -fT -- "$beside" "$path"

@@ -47,12 +47,17 @@ from deploys import events
 from deploys.connection import Link
 from deploys.errors import OperationFailed
 from deploys.files import FileNow, look
+from deploys.kept import pending
+from deploys.operations import run as run_command
 from deploys.order import Node, Order
 from deploys.steps import Step
 
 if TYPE_CHECKING:
     from deploys.session import Session
 
+RESTARTING = "/run/buzzcrate-restarting"
+# detached, so that the command ends before the connection does; /run is empty after a restart
+_RESTART = f": >{RESTARTING}; (sleep 1; systemctl reboot) >/dev/null 2>&1 </dev/null &"
 _TAIL = 20  # lines of a failed command's output that are told
 Value = TypeVar("Value")
 
@@ -113,7 +118,7 @@ class Run:
     def look(self, *paths: str) -> Mapping[str, FileNow]:
         """The files at `paths`, in one round trip; operations on them later in the wave need none of their own."""
         self._link.failure = ""
-        found = look(self.host, paths)
+        found = look(self.host, [each for path in paths for each in (path, pending(path))])
         self._raise("reading files")
         return found
 
@@ -167,9 +172,11 @@ class Run:
         self._tell(name, "would change" if self.planning else "changed", began, done)
         return True
 
-    def reboot(self, seconds: int = 300) -> None:
-        """Restarts the node and waits until it is back. Raises `Unreachable` when it does not come."""
-        self.session.reboot(self, self._link, seconds)
+    def restart(self, *, seconds: int) -> None:
+        """Restarts the node and waits until it is back. Raises `Unreachable` when that takes more than `seconds`."""
+        self.add(run_command, name="Restart", command=_RESTART, shown="systemctl reboot")
+        if not self.planning:
+            self.session.restart(self, self._link, seconds)
 
     # what is said
 

@@ -23,7 +23,7 @@ from deploys import events
 from deploys.connection import Connection, Link, admit, connector
 from deploys.errors import Interrupted, NodeProblem, NotAdmitted, NotTrusted, OperationFailed, Unreachable
 from deploys.order import Node, Order
-from deploys.running import Run, Wave
+from deploys.running import RESTARTING, Run, Wave
 
 _log = logging.getLogger(__name__)
 _CONNECT = 15  # seconds for TCP
@@ -63,11 +63,8 @@ class Session:
         self._reach(host)
         return Run(self, run.wave, node, state=host.state, host=host, link=self._links[node.name])
 
-    def reboot(self, run: Run, link: Link, seconds: int) -> None:
-        """Restarts a node and waits for it, told apart from the one before by the kernel's boot id."""
-        before = run.ask("cat /proc/sys/kernel/random/boot_id")
-        # detached, so that the command ends before the connection does
-        run.ask("(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 </dev/null &")
+    def restart(self, run: Run, link: Link, seconds: int) -> None:
+        """Waits for a node that was told to restart."""
         run.progress("restarting")
         began = time.monotonic()
         while time.monotonic() - began < seconds:
@@ -75,7 +72,7 @@ class Session:
             link.close()
             try:
                 self._reach(run.host)
-                if run.ask("cat /proc/sys/kernel/random/boot_id", timeout=20) != before:
+                if run.ask(f"[ -e {RESTARTING} ] || echo back", timeout=20) == "back":
                     return
             except (Unreachable, NotAdmitted, OperationFailed):
                 continue
