@@ -1,24 +1,54 @@
-"""Who may do what: the one place that is asked before anything is read or written. Pure."""
+"""Who may do what: the one place that is asked before anything is read, published or changed. Pure.
+
+What rights are about is a name: a repository of the registry (`team-a/app`), or a path as it is served
+(`files/tools/k9s`, `apt/team/pool/…`). A pattern is such a name, or one that ends in `/*` and means all below it;
+`*` means everything.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from appliance.errors import BadPattern
+
+EVERYTHING = "*"
+_PATTERN = re.compile(r"\*|[A-Za-z0-9@._~+-]+(?:/[A-Za-z0-9@._~+-]+)*(?:/\*)?")
+
 
 class Role(Enum):
-    """What a token is good for."""
+    """What somebody is to the crate; each may do all that those before it may."""
 
     READER = "reader"
     PUBLISHER = "publisher"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Patterns: where a publisher may publish (nothing named means everywhere), and which private names to read."""
+
+    publish: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+
+NO_RIGHTS = Rights()
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request; without a token there is no role."""
+    """Whoever sent a request; without a sign-on there is no role. `name` is a user's, or `token:<id>`."""
 
     role: Role | None = None
-    token: str = ""
+    name: str = ""
+    rights: Rights = NO_RIGHTS
+
+    @property
+    def publishes(self) -> bool:
+        """Whether he may publish anywhere at all."""
+        return self.role in {Role.PUBLISHER, Role.OPERATOR}
 
 
 ANYBODY = Caller()
@@ -26,17 +56,46 @@ ANYBODY = Caller()
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`open_pulls`: everybody on the crate's network may read."""
+    """`open_pulls`: everybody on the crate's network may read, but for what the patterns in `private` cover."""
 
     open_pulls: bool = True
+    private: tuple[str, ...] = ()
 
-    def may_read(self, caller: Caller, repository: str) -> bool:
-        """`repository` is a registry's, or `files` for what lies below /files/."""
+    def may_read(self, caller: Caller, name: str) -> bool:
+        """What is private is read by operators, by those told so, and by those who may publish there."""
+        if covered(name, self.private):
+            return caller.role is Role.OPERATOR or covered(name, caller.rights.read) or self.may_publish(caller, name)
         return self.open_pulls or caller.role is not None
 
     def may_list(self, caller: Caller) -> bool:
         """Whether to tell the caller which repositories there are, those that he may read."""
         return self.open_pulls or caller.role is not None
 
-    def may_write(self, caller: Caller, repository: str) -> bool:
-        return caller.role is Role.PUBLISHER
+    def may_publish(self, caller: Caller, name: str) -> bool:
+        if caller.role is Role.OPERATOR:
+            return True
+        return caller.role is Role.PUBLISHER and covered(name, caller.rights.publish or (EVERYTHING,))
+
+    def may_operate(self, caller: Caller) -> bool:
+        """Whether the caller may change the crate itself: users, generations, what others published."""
+        return caller.role is Role.OPERATOR
+
+
+def covered(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns means `name`; `team/*` means `team/app`, not `team` and not `team-b/app`."""
+    return any(
+        pattern in {EVERYTHING, name} or (pattern.endswith("/*") and name.startswith(pattern[:-1]))
+        for pattern in patterns
+    )
+
+
+def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
+    """The patterns, sorted, each once. Raises `BadPattern`."""
+    chosen = tuple(sorted(set(patterns)))
+    for pattern in chosen:
+        if not _PATTERN.fullmatch(pattern):
+            raise BadPattern(
+                f"{pattern[:80]!r} is no pattern for names",
+                hint="write a whole name, or a folder and /* for all below it: team-a/*",
+            )
+    return chosen

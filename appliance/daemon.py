@@ -23,7 +23,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from appliance.access import Access
 from appliance.addresses import Address, host_names, local_addresses
 from appliance.certificates import WELL_KNOWN, Certificates
 from appliance.errors import AlreadyServing, CannotListen
@@ -79,7 +78,7 @@ class Daemon:
         self._authority = self._certificates.ensure_authority()
         self._registry = Registry(
             store,
-            Access(settings.open_pulls),
+            open_pulls=settings.open_pulls,
             own_hosts=frozenset(self._names),
             address=f"{WELL_KNOWN}:{settings.listen.port}",
             idle=settings.idle,

@@ -7,6 +7,9 @@ Problem
 ├── StoreFailed         the disk under the store does not do what it is told                      exit 1
 ├── UnknownBlob         no pack and no loose file holds this digest                               exit 1
 ├── UnknownToken        no token has this id                                                      exit 2
+├── UnknownUser         no user has this name                                                     exit 2
+├── BadUser             a name or password that cannot be taken                                   exit 2
+├── BadPattern          not a pattern for names, or not one in force                              exit 2
 ├── CannotListen        an address that cannot be served                                          exit 2
 ├── AlreadyServing      another daemon serves this store                                          exit 1
 ├── NotRemovable        the appliance is still served, or belongs to another user                 exit 1
@@ -74,6 +77,24 @@ class BadTrust(Problem):
 
 class UnknownToken(Problem):
     """A token's id that is not in the list."""
+
+    exit_code = 2
+
+
+class UnknownUser(Problem):
+    """A user's name that is not in the list."""
+
+    exit_code = 2
+
+
+class BadUser(Problem):
+    """A user name that is taken or none, or a password that is no protection."""
+
+    exit_code = 2
+
+
+class BadPattern(Problem):
+    """A pattern that means no names, or that is not among those in force."""
 
     exit_code = 2
 

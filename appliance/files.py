@@ -17,7 +17,8 @@ def add_files(application: web.Application, registry: Registry) -> None:
 
     async def list_files(request: web.Request) -> web.Response:
         try:
-            if not registry.access.may_read(registry.callers.identify(request), _FOLDER):
+            caller = await registry.callers.identify(request)
+            if not registry.access.may_list(caller):
                 raise Unauthorized("files are not open here", headers=registry.callers.challenge(request))
         except Refusal as refusal:
             return refusal.response()
@@ -29,6 +30,7 @@ def add_files(application: web.Application, registry: Registry) -> None:
                 "mediaType": file.media_type,
             }
             for file in registry.paths.below(_FOLDER)
+            if registry.access.may_read(caller, file.path)
         ]
         return web.Response(body=json.dumps(listed, indent=1).encode(), content_type="application/json")
 

@@ -15,10 +15,11 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from appliance import misses
+from appliance.access import Caller
 from appliance.errors import UnknownBlob
 from appliance.negotiation import choose
 from appliance.published import SMALL, Served
-from appliance.registry.errors import Refusal, Unauthorized
+from appliance.registry.errors import Denied, Refusal, Unauthorized
 from appliance.registry.service import Registry
 from appliance.sending import part_for, send_bytes, send_extent, stream
 from archive.digests import Digest
@@ -29,7 +30,7 @@ SIGNED = ("apt",)
 
 # Package clients know Basic credentials, and send none before they are asked.
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="crate"'}
-_TOKEN = "send a token as the password of any user"  # noqa: S105 - a hint
+_TOKEN = "send a user's password, or a token as the password of any user"  # noqa: S105 - a hint
 
 _SLASH = re.compile("%2f", re.IGNORECASE)
 _PIECE = 256 << 10  # bytes of a large document in memory for one client
@@ -43,8 +44,9 @@ def add_mirrors(application: web.Application, registry: Registry, roots: Iterabl
     def route(root: str) -> None:
         async def get(request: web.Request) -> web.StreamResponse:
             try:
-                if not registry.access.may_read(registry.callers.identify(request), root):
-                    raise Unauthorized(f"/{root}/ is not open here", hint=_TOKEN, headers=_CHALLENGE)
+                caller = await registry.callers.identify(request)
+                if not registry.access.may_read(caller, _path(request, root)):
+                    raise _refused(caller, root)
             except Refusal as refusal:
                 return refusal.response()
             return await _answer(registry, request, root)
@@ -53,6 +55,12 @@ def add_mirrors(application: web.Application, registry: Registry, roots: Iterabl
 
     for root in roots:
         route(root)
+
+
+def _refused(caller: Caller, root: str) -> Refusal:
+    if caller.role is None:
+        return Unauthorized(f"this is not open to everybody below /{root}/", hint=_TOKEN, headers=_CHALLENGE)
+    return Denied(f"{caller.name} may not read this below /{root}/", hint="an operator gives rights")
 
 
 async def _answer(registry: Registry, request: web.Request, root: str) -> web.StreamResponse:

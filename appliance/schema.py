@@ -196,4 +196,31 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS)
+_ACCESS = """
+-- password: see appliance.passwords. stamp rises with every change of the user.
+CREATE TABLE users (
+    name TEXT PRIMARY KEY,
+    password TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    stamp INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- holder: user:<name> or token:<id>.
+CREATE TABLE rights (
+    holder TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('publish', 'read')),
+    pattern TEXT NOT NULL,
+    PRIMARY KEY (holder, action, pattern)
+) STRICT, WITHOUT ROWID;
+
+-- What only those with rights may read.
+CREATE TABLE private_names (
+    pattern TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE tokens ADD COLUMN expires INTEGER;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS)

@@ -75,7 +75,7 @@ async def answer(registry: Registry, table: Table, request: web.Request) -> web.
         if handler is None:
             allowed = ", ".join(sorted(method for kind, method in table if kind is target.kind))
             raise Unsupported(f"{request.method} means nothing here", headers={"Allow": allowed})
-        return await handler(registry, Call(request, target, registry.callers.identify(request)))
+        return await handler(registry, Call(request, target, await registry.callers.identify(request)))
     except Refusal as refusal:
         return refusal.response()
     except StoreFull as problem:

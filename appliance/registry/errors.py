@@ -7,6 +7,7 @@ Refusal
 ├── Denied                                                                                   403
 ├── Unsupported                                                                              405
 ├── ManifestTooLarge (MANIFEST_INVALID)                                                      413
+├── TooManyRequests                                                                          429
 └── RangeInvalid (BLOB_UPLOAD_INVALID)                                                       416
 
 PaginationNumberInvalid is docker's code for a bad `n`; the specification names none.
@@ -105,6 +106,10 @@ class Unsupported(Refusal):
 
 class ManifestTooLarge(Refusal):
     code, status = "MANIFEST_INVALID", 413
+
+
+class TooManyRequests(Refusal):
+    code, status = "TOOMANYREQUESTS", 429
 
 
 class RangeInvalid(Refusal):

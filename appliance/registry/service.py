@@ -12,7 +12,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from appliance import misses
-from appliance.access import Access, Caller, Role
+from appliance.access import Access, Caller
 from appliance.addresses import Address
 from appliance.manifest import LIMIT
 from appliance.published import Documents, PublishedPaths
@@ -23,9 +23,12 @@ from appliance.registry.contents import Contents, HeldManifest
 from appliance.registry.errors import Denied, DigestInvalid, Unauthorized
 from appliance.registry.paths import Target
 from appliance.requests import Requests
+from appliance.rules import Rules
+from appliance.sessions import Sessions
 from appliance.store import Store
 from appliance.tokens import Tokens
 from appliance.uploads import Uploads
+from appliance.users import Users
 from archive.digests import Digest
 from archive.errors import InvalidValue
 
@@ -56,8 +59,8 @@ class Registry:
     def __init__(
         self,
         store: Store,
-        access: Access,
         *,
+        open_pulls: bool,
         own_hosts: Collection[str],
         address: str,
         idle: float,
@@ -69,7 +72,6 @@ class Registry:
         open pulls of blobs are to be redirected to it.
         """
         self.store = store
-        self.access = access
         self.own_hosts = own_hosts
         self.idle = idle
         self.plain = plain
@@ -78,7 +80,15 @@ class Registry:
         self.pushed = Pushed(store.database)
         self.uploads = Uploads(store.uploads)
         self.requests = Requests(store.database)
-        self.callers = Callers(Tokens(store.database), access, address)
+        self._rules = Rules(store.database, open_pulls=open_pulls)
+        users = Users(store.database)
+        self.callers = Callers(
+            Tokens(store.database),
+            users,
+            Sessions(store.root / "session.key", users),
+            self._rules.access,
+            address,
+        )
         self.readers = ThreadPoolExecutor(_READERS, "read")
         self.documents = Documents(store.database, self.readers)
         self._writers = ThreadPoolExecutor(_WRITERS, "write")
@@ -86,6 +96,11 @@ class Registry:
         self._named_at = -1
         self._manifests: OrderedDict[Digest, bytes] = OrderedDict()
         self._manifests_size = 0
+
+    @property
+    def access(self) -> Access:
+        """The rules that hold now."""
+        return self._rules.access()
 
     async def write(self, function: Callable[..., T], *arguments: object) -> T:
         """Runs what blocks on the disk in a thread of its own kind, so that waiting pushes never keep pulls waiting."""
@@ -108,7 +123,7 @@ class Registry:
         return repository
 
     def check_write(self, call: Call, actions: str) -> None:
-        if not self.access.may_write(call.caller, call.target.repository):
+        if not self.access.may_publish(call.caller, call.target.repository):
             raise self._refused(call, actions)
 
     def check_list(self, call: Call) -> None:
@@ -132,7 +147,10 @@ class Registry:
                 hint="log in with a token as the password",
                 headers=self.callers.challenge(call.request, repository, actions),
             )
-        return Denied(f"this token may not do that to {repository} ({actions})")
+        return Denied(
+            f"{call.caller.name} may not do that to {repository} ({actions})",
+            hint="an operator gives rights: crate-appliance users change",
+        )
 
     def manifest(self, repository: str, reference: str) -> HeldManifest | None:
         """What a tag or digest names; answered from memory for as long as nobody commits. Raises `DigestInvalid`."""
@@ -168,7 +186,7 @@ class Registry:
 
         Nobody else's requests keep anything.
         """
-        if call.request.method != "HEAD" or call.caller.role is not Role.PUBLISHER:
+        if call.request.method != "HEAD" or not call.caller.publishes:
             return True
         return await self.write(self.store.blobs.touch, digest)
 
@@ -177,7 +195,7 @@ class Registry:
 
         Pushing clients ask by HEAD before every upload, which means nothing.
         """
-        if call.caller.role is Role.PUBLISHER and call.request.method == "HEAD":
+        if call.caller.publishes and call.request.method == "HEAD":
             return
         meant = misses.of_image(call.target.repository, reference, call.parameter("ns"), self.own_hosts)
         self.requests.note(meant, call.request.remote)

@@ -128,7 +128,7 @@ def test_a_pushed_image_stays_when_releases_come_and_go(tmp_path: Path, desk: De
     mine = make_layout(tmp_path / "mine", "mine:1", ["linux/amd64"])
     desk.write_recipe(from_layout(image))
     crate.run("install", *desk.build(tmp_path / "out"))
-    token = crate.run("token", "create", "--role", "publisher").out.split()[-1]
+    token = crate.run("tokens", "create", "--role", "publisher").out.split()[-1]
     with crate.serving() as served:
         copy = [tool("skopeo"), "copy", "--quiet", "--all", *served.trusting("--dest-cert-dir")]
         source = f"oci:{mine.folder}:mine:1"

@@ -179,7 +179,7 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
     "inspect of nothing": ([BUNDLE, "inspect", "nowhere.crate"], 2),
     "install of nothing": ([APPLIANCE, "--root", "root", "install", "nowhere.crate"], 2),
     "trust of a file that is no key": ([APPLIANCE, "--root", "root", "trust", "add", __file__, "--as", "x"], 2),
-    "a token for an unknown role": ([APPLIANCE, "--root", "root", "token", "create", "--role", "emperor"], 2),
+    "a token for an unknown role": ([APPLIANCE, "--root", "root", "tokens", "create", "--role", "emperor"], 2),
     "status of no store": ([APPLIANCE, "--root", "root", "status"], 2),
 }
 

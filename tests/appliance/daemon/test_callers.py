@@ -13,15 +13,19 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from appliance.access import ANYBODY, Access, Caller, Role
+from appliance.access import ANYBODY, Access, Caller, Rights, Role, check_patterns
 from appliance.addresses import Address, local_addresses
-from appliance.errors import CannotListen
+from appliance.errors import BadPattern, CannotListen
 from appliance.registry.callers import Callers
 from appliance.registry.errors import Denied
+from appliance.sessions import Sessions
 from appliance.store import Store
 from appliance.tokens import Tokens
+from appliance.users import Users
 
-READER, PUBLISHER = Caller(Role.READER), Caller(Role.PUBLISHER)
+READER, PUBLISHER, OPERATOR = Caller(Role.READER), Caller(Role.PUBLISHER), Caller(Role.OPERATOR)
+TEAM = Caller(Role.PUBLISHER, "ann", Rights(publish=("team-a/*",)))
+GUEST = Caller(Role.READER, "gus", Rights(read=("team-a/app",)))
 
 
 @pytest.mark.parametrize(
@@ -32,13 +36,68 @@ READER, PUBLISHER = Caller(Role.READER), Caller(Role.PUBLISHER)
         (READER, True, True, False),
         (READER, False, True, False),
         (PUBLISHER, False, True, True),
+        (OPERATOR, False, True, True),
+        (TEAM, False, True, False),
     ],
-    ids=["anybody", "anybody in private", "a reader", "a reader in private", "a publisher in private"],
+    ids=[
+        "anybody",
+        "anybody in private",
+        "a reader",
+        "a reader in private",
+        "a publisher in private",
+        "an operator in private",
+        "a publisher of another team",
+    ],
 )
 def test_access(caller: Caller, *, open_pulls: bool, reads: bool, writes: bool) -> None:
     access = Access(open_pulls)
     assert access.may_read(caller, "people/app") is reads
-    assert access.may_write(caller, "people/app") is writes
+    assert access.may_publish(caller, "people/app") is writes
+    assert access.may_operate(caller) is (caller is OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("caller", "name", "reads", "writes"),
+    [
+        (ANYBODY, "team-a/app", False, False),
+        (ANYBODY, "team-ab/app", True, False),
+        (READER, "team-a/app", False, False),
+        (PUBLISHER, "team-a/app", True, True),
+        (TEAM, "team-a/app/deep", True, True),
+        (TEAM, "team-a", True, False),
+        (TEAM, "team-b/app", True, False),
+        (GUEST, "team-a/app", True, False),
+        (GUEST, "team-a/app/deep", False, False),
+        (OPERATOR, "team-a/app", True, True),
+    ],
+    ids=[
+        "anybody where it is private",
+        "anybody where a name only begins alike",
+        "a reader without a right to it",
+        "a publisher of everything",
+        "a publisher of the team, deep below",
+        "a publisher of what is below, at the folder's own name",
+        "a publisher of one team at another, which is open",
+        "a reader of one repository",
+        "a reader of one repository, below it",
+        "an operator",
+    ],
+)
+def test_what_is_private(caller: Caller, name: str, *, reads: bool, writes: bool) -> None:
+    access = Access(private=("team-a/*",))
+    assert access.may_read(caller, name) is reads
+    assert access.may_publish(caller, name) is writes
+
+
+@pytest.mark.parametrize("text", ["", "/", "a//b", "*/a", "a*", "a/**", "a b", "../a/%2e", "a/*/b", "team/"])
+def test_what_is_no_pattern(text: str) -> None:
+    with pytest.raises(BadPattern):
+        check_patterns([text])
+
+
+def callers_of(store: Store, fallback: str = "fallback:5000") -> Callers:
+    users = Users(store.database)
+    return Callers(Tokens(store.database), users, Sessions(store.root / "session.key", users), Access, fallback)
 
 
 class Wire:
@@ -77,14 +136,14 @@ def test_tokens_do_not_cross_a_network_in_the_clear(
     with Store.open(tmp_path) as store:
         tokens = Tokens(store.database)
         token = tokens.create(Role.PUBLISHER)
-        callers = Callers(tokens, Access(), "crate.internal:5000")
+        callers = callers_of(store)
         value = base64.b64encode(f"me:{token}".encode()).decode() if scheme == "Basic" else token
         sent = request(peer, secure=secure, Authorization=f"{scheme} {value}")
         if taken:
-            assert callers.identify(sent).role is Role.PUBLISHER
+            assert asyncio.run(callers.identify(sent)).role is Role.PUBLISHER
         else:
             with pytest.raises(Denied):
-                callers.identify(sent)
+                asyncio.run(callers.identify(sent))
             if scheme == "Basic":
                 with pytest.raises(Denied):
                     asyncio.run(callers.give_token(sent))
@@ -103,7 +162,7 @@ def test_tokens_do_not_cross_a_network_in_the_clear(
 )
 def test_the_realm_is_where_the_client_came_to(tmp_path: Path, headers: dict[str, str], realm: str) -> None:
     with Store.open(tmp_path) as store:
-        callers = Callers(Tokens(store.database), Access(), "fallback:5000")
+        callers = callers_of(store)
         challenge = callers.challenge(request("192.0.2.1", secure=True, **headers), "a/b", "pull")
     scope = 'scope="repository:a/b:pull"'
     assert challenge == {"WWW-Authenticate": f'Bearer realm="{realm}",service="crate",{scope}'}
@@ -111,7 +170,7 @@ def test_the_realm_is_where_the_client_came_to(tmp_path: Path, headers: dict[str
 
 def test_a_proxy_in_front_may_say_that_it_speaks_tls(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        callers = Callers(Tokens(store.database), Access(), "fallback:5000")
+        callers = callers_of(store)
         sent = request("127.0.0.1", secure=False, Host="crate.example.org", X_Forwarded_Proto="https")
         assert 'realm="https://crate.example.org/token"' in callers.challenge(sent)["WWW-Authenticate"]
 
@@ -121,7 +180,7 @@ def test_the_store_keeps_no_token(tmp_path: Path) -> None:
         token = Tokens(store.database).create(Role.PUBLISHER, "for the build server")
         (listed,) = Tokens(store.database).all()
         assert (listed.role, listed.note) == (Role.PUBLISHER, "for the build server")
-        assert Tokens(store.database).caller(token) == Caller(Role.PUBLISHER, listed.id)
+        assert Tokens(store.database).caller(token) == Caller(Role.PUBLISHER, f"token:{listed.id}")
         for other in (
             token[:-1],
             token + "x",

@@ -331,7 +331,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, plain_crate: Crate) -> No
 def test_a_revoked_token_is_refused_at_once(plain_crate: Crate) -> None:
     token = serving.make_token(plain_crate.root)
     assert plain_crate.request("GET", "/v2/", token=token).status == 200
-    words = [*serving.PROGRAM, "--root", str(plain_crate.root), "token", "revoke", token.split("_")[1]]
+    words = [*serving.PROGRAM, "--root", str(plain_crate.root), "tokens", "revoke", token.split("_")[1]]
     subprocess.run(words, check=True)
     assert plain_crate.request("GET", "/v2/", token=token).status == 401
 

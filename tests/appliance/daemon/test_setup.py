@@ -94,16 +94,16 @@ def test_installing_the_service_says_what_is_in_the_way(tmp_path: Path, monkeypa
 
 
 def test_tokens_from_the_command_line(tmp_path: Path) -> None:
-    made = json.loads(run(tmp_path, "token", "create", "--role", "publisher", "--note", "ci", "--json"))
-    plain = run(tmp_path, "token", "create", "--role", "reader").strip()
-    listed = json.loads(run(tmp_path, "token", "list", "--json"))
+    made = json.loads(run(tmp_path, "tokens", "create", "--role", "publisher", "--note", "ci", "--json"))
+    plain = run(tmp_path, "tokens", "create", "--role", "reader").strip()
+    listed = json.loads(run(tmp_path, "tokens", "list", "--json"))
     assert {(entry["id"], entry["role"], entry["note"]) for entry in listed} == {
         (made["token"].split("_")[1], "publisher", "ci"),
         (plain.split("_")[1], "reader", ""),
     }
-    run(tmp_path, "token", "revoke", plain.split("_")[1])
-    assert plain.split("_")[1] not in run(tmp_path, "token", "list")
-    words = [*PROGRAM, "--root", str(tmp_path), "token", "revoke", "absent"]
+    run(tmp_path, "tokens", "revoke", plain.split("_")[1])
+    assert plain.split("_")[1] not in run(tmp_path, "tokens", "list")
+    words = [*PROGRAM, "--root", str(tmp_path), "tokens", "revoke", "absent"]
     assert subprocess.run(words, capture_output=True, check=False).returncode == 2
 
 
