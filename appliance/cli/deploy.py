@@ -6,8 +6,13 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.nodes.asking import Terminal
 from appliance.cli.running import carry_out, node_options, only_option
+from appliance.cluster.hosting import answer, host
 from appliance.cluster.preparing import Wish
+from appliance.site.folder import SiteFolder
+from appliance.site.model import Site
+from appliance.store import Store
 from console.command import JSON_OPTION
 from deploys.order import WAVES, Wave
 
@@ -29,9 +34,32 @@ receipt in the store, below site/receipts.
 
 
 @click.command(help=_HELP)
+@click.option(
+    "--site",
+    "site_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put this site file in force first, in place of the one that was.",
+)
 @only_option
 @node_options
 @JSON_OPTION
 @click.pass_obj
-def deploy(root: Path, only: tuple[Wave, ...], limit: tuple[str, ...], sudo_password: str, *, as_json: bool) -> None:
-    carry_out(root, Wish("deploy", only or WAVES, limit, sudo_password), as_json=as_json)
+def deploy(
+    root: Path,
+    *,
+    site_file: Path | None,
+    only: tuple[Wave, ...],
+    limit: tuple[str, ...],
+    sudo_password: str,
+    as_json: bool,
+) -> None:
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    wish = Wish("deploy", only or WAVES, limit, sudo_password)
+    with Store.open(root, create=False) as store:
+        if site_file is not None:
+            host(store, Site.load(site_file), Terminal(), say)
+        elif "base" in wish.waves:
+            answer(store, SiteFolder(root).in_force(), say)
+    carry_out(root, wish, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,19 @@ only_option = click.option(
 )
 
 
-def carry_out(root: Path, wish: Wish, *, as_json: bool) -> Receipt:
-    """Does it while somebody watches, prints the receipt, and ends with 1 where a node was left behind."""
+def carry_out(root: Path, wish: Wish, *, as_json: bool, more: Mapping[str, object] | None = None) -> Receipt:
+    """Does it while somebody watches, prints the receipt, and ends with 1 where a node was left behind.
+
+    `more` is what the JSON says besides.
+    """
     with Store.open(root, create=False) as store, watching() as see:
         receipt = deploy(store, wish, see)
-    show(root, receipt, as_json=as_json)
-    return receipt
-
-
-def show(root: Path, receipt: Receipt, *, as_json: bool) -> None:
-    """Prints a receipt; ends the command with 1 unless all was done."""
     kept = SiteFolder(root).receipts / f"{receipt.stamp}.txt"
-    emit(receipt.to_json(), as_json, lambda: f"{receipt.summary()}\n\nThe receipt is kept: {kept}")
+    emit(
+        {**(more or {}), "receipt": receipt.to_json()},
+        as_json,
+        lambda: f"{receipt.summary()}\n\nThe receipt is kept: {kept}",
+    )
     if receipt.outcome != "done":
         click.get_current_context().exit(1)
+    return receipt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from appliance.status import status as read_status
 from appliance.store import Store
 from console import units
 from console.command import JSON_OPTION, emit
+
+if TYPE_CHECKING:
+    from appliance.cluster.summary import Summary
 
 _KINDS = {
     "file": "file",
@@ -30,7 +34,18 @@ def status(root: Path, as_json: bool) -> None:
     """Show what is active, what can be rolled back to, and what is unfinished."""
     with Store.open(root, create=False) as store:
         found = read_status(store)
-    emit(asdict(found), as_json, lambda: _text(found))
+    cluster = _cluster(root)
+    told = {**asdict(found), "cluster": asdict(cluster) if cluster else None}
+    emit(told, as_json, lambda: _text(found) + (f"\n{cluster.text()}" if cluster else ""))
+
+
+def _cluster(root: Path) -> Summary | None:
+    if not (root / "site" / "site.toml").exists():
+        return None
+    from appliance.cluster.summary import summary  # noqa: PLC0415 - not every appliance has a cluster to wait for
+    from appliance.site.folder import SiteFolder  # noqa: PLC0415
+
+    return summary(SiteFolder(root))
 
 
 def _text(found: Status) -> str:

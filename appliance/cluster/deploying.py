@@ -54,7 +54,7 @@ def deploy(store: Store, wish: Wish, see: See, *, command: Sequence[str] = child
         finally:
             receipt = run.end(store, requests.since(asked_before))
             if wish.task in {"reset", "remove"}:
-                forget(folder, prepared.site, receipt.record.came_through())
+                forget(folder, prepared.site, receipt.record.came_through() & set(receipt.nodes))
     return receipt
 
 

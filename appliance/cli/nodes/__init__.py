@@ -7,7 +7,7 @@ import click
 from console.verbs import Verbs
 
 
-@click.group(cls=Verbs, package=__name__, verbs=("add", "list", "pin", "check"))
+@click.group(cls=Verbs, package=__name__, verbs=("add", "list", "pin", "check", "remove"))
 def nodes() -> None:
     """The machines of the site: add them to the site file, get to know them, check that they can be worked on.
 
