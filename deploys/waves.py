@@ -18,7 +18,7 @@ _DEPLOY = {
 # in these the order's `waves` do not count
 _TASKS = {
     "reset": ("deploys.k3s.reset", "deploys.base.undo"),
-    "remove": ("deploys.k3s.remove",),
+    "remove": ("deploys.k3s.remove", "deploys.k3s.reset", "deploys.base.undo"),
 }
 
 

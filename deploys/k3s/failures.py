@@ -169,6 +169,11 @@ def reason(journal: str) -> Reason:
     return Reason(f"the last that it said: {_shortened(lines[-1])}" if lines else "it has said nothing at all")
 
 
+def known(journal: str) -> bool:
+    """Whether the table has a sign for it, one that time alone does not mend."""
+    return any(sign.pattern.search(line) for sign in _SIGNS for line in journal.splitlines())
+
+
 def _said(sign: _Sign, found: re.Match[str]) -> Reason:
     words = {name: value for name, value in found.groupdict().items() if value}
     for name, other in _ELSE.items():

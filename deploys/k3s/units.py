@@ -8,12 +8,9 @@ the service last and whenever a run was interrupted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 from deploys.k3s import layout
 from deploys.order import Role
-
-_INPUTS = (layout.BINARY, layout.CONFIG, layout.TOKEN, layout.REGISTRIES)
 
 # systemd.service(5), systemd.resource-control(5). KillMode: containers outlive a restart of k3s. Delegate: the kubelet
 # makes cgroups below its own. No limit on the start: a card may take many minutes to import images.
@@ -49,16 +46,17 @@ def text(role: Role) -> str:
     return _UNIT.format(
         role=role,
         binary=layout.BINARY,
-        inputs=" ".join(_INPUTS),
+        inputs=" ".join(_inputs(role)),
         started=layout.STARTED,
         proven=layout.PROVEN,
         state=layout.STATE,
     )
 
 
-def started_with(binary: str, config: str, token: str, registries: str) -> str:
+def started_with(role: Role, binary: str, config: str, token: str, registries: str) -> str:
     """What the unit writes down when it starts from the binary of this sha256 and from these texts."""
-    return "".join(f"{digest}  {path}\n" for path, digest in _digests(binary, config, token, registries).items())
+    digests = (binary, *(hashlib.sha256(each.encode()).hexdigest() for each in (text(role), config, token, registries)))
+    return "".join(f"{digest}  {path}\n" for digest, path in zip(digests, _inputs(role), strict=True))
 
 
 def binary_of(started: str) -> str:
@@ -70,6 +68,5 @@ def binary_of(started: str) -> str:
     return ""
 
 
-def _digests(binary: str, config: str, token: str, registries: str) -> Mapping[str, str]:
-    texts = (config, token, registries)
-    return dict(zip(_INPUTS, (binary, *(hashlib.sha256(text.encode()).hexdigest() for text in texts)), strict=True))
+def _inputs(role: Role) -> tuple[str, ...]:
+    return layout.BINARY, layout.unit_path(role), layout.CONFIG, layout.TOKEN, layout.REGISTRIES

@@ -28,13 +28,13 @@ def test_systemd_finds_nothing_to_complain_about(role: Role, tmp_path: Path) -> 
 
 def test_the_list_is_what_sha256sum_writes_for_these_files() -> None:
     config = b"config\n"
-    listed = units.started_with("ab" * 32, config.decode(), "token\n", "registries\n")
+    listed = units.started_with("server", "ab" * 32, config.decode(), "token\n", "registries\n")
     assert listed.splitlines()[0] == f"{'ab' * 32}  /usr/local/bin/k3s"
-    assert listed.splitlines()[1] == f"{hashlib.sha256(config).hexdigest()}  /etc/rancher/k3s/config.yaml"
-    assert len(listed.splitlines()) == 4
+    assert listed.splitlines()[2] == f"{hashlib.sha256(config).hexdigest()}  /etc/rancher/k3s/config.yaml"
+    assert len(listed.splitlines()) == 5
     assert all(path in units.text("server") for path in (line.split()[1] for line in listed.splitlines()))
 
 
 def test_the_binary_can_be_told_from_the_list() -> None:
-    assert units.binary_of(units.started_with("cd" * 32, "", "", "")) == "cd" * 32
+    assert units.binary_of(units.started_with("server", "cd" * 32, "", "", "")) == "cd" * 32
     assert not units.binary_of("")

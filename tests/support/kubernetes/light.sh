@@ -61,6 +61,13 @@ report() { # report SERVER ROLE: beats until it is told otherwise
   [ "$said" = beats ] || die "failed to retrieve configuration from server: $said"
 }
 
+kubeconfig() { # kubeconfig URL AUTHORITY FILE
+  local text
+  text=$(printf 'apiVersion: v1\nkind: Config\nclusters: [{name: default, cluster: {server: "%s", certificate-authority-data: %s}}]\nusers: [{name: default, user: {token: "%s"}}]\ncontexts: [{name: default, context: {cluster: default, user: default}}]\ncurrent-context: default\n' \
+    "$1" "$(base64 -w0 <"$2")" "$(secret_of "${cfg[token]}")")
+  (umask 077 && echo "$text" >"$3")
+}
+
 run_server() {
   local server=${cfg[server]} tls=$data/server/tls secret
   mkdir -p "$tls" "$data/server/"{db,manifests,static/charts} "$data/agent/images" "$conf"
@@ -89,11 +96,8 @@ run_server() {
   check_pin "${cfg[token]}" "$tls/server-ca.crt"
   cfg[token]=$secret
   open_database
-  (
-    umask 077
-    printf 'apiVersion: v1\nkind: Config\nclusters: [{name: default, cluster: {server: "https://127.0.0.1:%s", certificate-authority-data: %s}}]\nusers: [{name: default, user: {token: "%s"}}]\ncontexts: [{name: default, context: {cluster: default, user: default}}]\ncurrent-context: default\n' \
-      $port "$(base64 -w0 <"$tls/server-ca.crt")" "$secret" >"$conf/k3s.yaml"
-  )
+  kubeconfig "https://127.0.0.1:$port" "$tls/server-ca.crt" "$conf/k3s.yaml"
+  kubeconfig "https://127.0.0.1:$port" "$tls/server-ca.crt" "$data/agent/kubelet.kubeconfig"
   chmod "${cfg[write-kubeconfig-mode]:-600}" "$conf/k3s.yaml"
   usable_resolv_conf >/dev/null
   start "$record.6443" systemd-socket-activate --listen="0.0.0.0:$port" --accept --inetd "$0" --answer
@@ -162,6 +166,7 @@ run_agent() {
   check_pin "${cfg[token]}" "$ca"
   usable_resolv_conf >/dev/null
   until report "${cfg[server]}" agent; do sleep 0.5; done
+  kubeconfig "${cfg[server]}" "$ca" "$data/agent/kubelet.kubeconfig"
   ready
   while sleep 1; do report "${cfg[server]}" agent || true; done
 }
@@ -174,13 +179,17 @@ node_json() {
   if is_ready "$1"; then status=True; fi
   while read -r line; do labels+="\"${line%%=*}\": \"${line#*=}\", "; done <"$node/labels"
   if [ "$(cat "$node/role")" = server ]; then labels+='"node-role.kubernetes.io/control-plane": "true", '; fi
+  local annotations=""
+  while IFS= read -r line; do
+    annotations+="${annotations:+, }\"${line%%=*}\": \"${line#*=}\""
+  done < <(cat "$node/annotates" 2>/dev/null)
   while read -r line; do
     local key=${line%%:*} effect=${line##*:}
     taints+="${taints:+, }{\"key\": \"${key%%=*}\", \"value\": \"${key#*=}\", \"effect\": \"$effect\"}"
   done <"$node/taints"
-  printf '{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "%s", "labels": {%s"kubernetes.io/hostname": "%s"}}, "spec": {"unschedulable": %s, "taints": [%s]}, "status": {"addresses": [{"type": "InternalIP", "address": "%s"}, {"type": "Hostname", "address": "%s"}], "conditions": [{"type": "Ready", "status": "%s", "reason": "Kubelet%s"}], "nodeInfo": {"kubeletVersion": "%s", "architecture": "amd64"}}}' \
-    "$1" "$labels" "$1" "$([ -e "$node/cordoned" ] && echo true || echo false)" "$taints" "$(cat "$node/address")" "$1" \
-    "$status" "$([ $status = True ] && echo Ready || echo Unknown)" "$(cat "$node/version")"
+  printf '{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "%s", "labels": {%s"kubernetes.io/hostname": "%s"}, "annotations": {%s}}, "spec": {"unschedulable": %s, "taints": [%s]}, "status": {"addresses": [{"type": "InternalIP", "address": "%s"}, {"type": "Hostname", "address": "%s"}], "conditions": [{"type": "Ready", "status": "%s", "reason": "Kubelet%s", "lastHeartbeatTime": "%s"}], "nodeInfo": {"kubeletVersion": "%s", "architecture": "amd64"}}}' \
+    "$1" "$labels" "$1" "$annotations" "$([ -e "$node/cordoned" ] && echo true || echo false)" "$taints" "$(cat "$node/address")" "$1" \
+    "$status" "$([ $status = True ] && echo Ready || echo Unknown)" "$(date -u -r "$node/version" +%FT%TZ)" "$(cat "$node/version")"
 }
 list_nodes() { # list_nodes FORMAT NAME...
   local format=$1 name first=1
@@ -209,7 +218,7 @@ list_nodes() { # list_nodes FORMAT NAME...
 }
 
 kube() {
-  local words=() format="" raw="" name file word header=1
+  local words=() format="" raw="" name file word header=1 lenient=""
   note "kubectl $*"
   file=$(tr ' /' '_,' <<<"$*")
   if [ -e "$answers/$file" ]; then
@@ -223,6 +232,7 @@ kube() {
     --raw) raw=$2 && shift ;;
     --raw=*) raw=${1#--raw=} ;;
     --no-headers) header= ;;
+    --ignore-not-found) lenient=1 ;;
     -f | -n | -l | --timeout | --namespace | --selector | --request-timeout | --grace-period) shift ;;
     -*) ;;
     *) words+=("$1") ;;
@@ -238,7 +248,10 @@ kube() {
     /version) printf '{"major": "1", "gitVersion": "%s"}\n' "$version" ;;
     nodes | node | no)
       shift 2
-      for name; do need_node "$name" || return 1; done
+      for name; do
+        [ -d "$state/nodes/$name" ] || [ -z "$lenient" ] || return 0
+        need_node "$name" || return 1
+      done
       if [ $# = 1 ] && [ "$format" = json ]; then
         node_json "$1"
         echo
@@ -258,6 +271,7 @@ kube() {
   delete)
     [[ ${2:-} == node* ]] || { echo "deleted" && return; }
     for name in "${@:3}"; do
+      [ -d "$state/nodes/${name#node/}" ] || [ -z "$lenient" ] || continue
       need_node "${name#node/}" || return 1
       rm -rf "${state:?}/nodes/${name#node/}"
       echo "node \"$name\" deleted"
@@ -273,19 +287,20 @@ kube() {
     rm -f "$state/nodes/$2/cordoned"
     echo "node/$2 uncordoned"
     ;;
-  label | taint)
+  label | taint | annotate)
     [[ $2 == node* ]] || { echo "${1}ed" && return; }
     need_node "$3" || return 1
     for word in "${@:4}"; do
       file=$state/nodes/$3/${1}s
-      { grep -vF "${word%%[=:-]*}" "$file" || true; } >"$file.new"
+      name=${word%-} name=${name%%[=:]*}
+      { grep -v "^${name//./\\.}[=:]" "$file" 2>/dev/null || true; } >"$file.new"
       [[ $word == *- ]] || echo "$word" >>"$file.new"
       mv "$file.new" "$file"
     done
     echo "node/$3 ${1}ed"
     ;;
   version) printf 'Client Version: %s\nServer Version: %s\n' "$version" "$version" ;;
-  apply | annotate | patch | create | wait | rollout) echo "${*:2} ${1}" ;;
+  apply | patch | create | wait | rollout) echo "${*:2} ${1}" ;;
   *) fail "the light double does not know kubectl ${1:-}" ;;
   esac
 }
@@ -296,11 +311,13 @@ fail() {
 need_node() { [ -d "$state/nodes/$1" ] || fail "Error from server (NotFound): nodes \"$1\" not found"; }
 
 run_kubectl() { # over the wire, as the real one; standard input does not matter to it
-  local said config=${KUBECONFIG:-$conf/k3s.yaml}
+  local said address secret config=${KUBECONFIG:-$conf/k3s.yaml}
   [ -r "$config" ] || die "unable to read client config $config"
-  said=$(call "127.0.0.1:$port" KUBECTL "$(secret_of "$(cat "$data/server/token")")" \
+  address=$(sed -n 's/.*server: "\([^"]*\)".*/\1/p' "$config")
+  secret=$(sed -n 's/.*token: "\([^"]*\)".*/\1/p' "$config")
+  said=$(call "$address" KUBECTL "$secret" \
     "$(printf '%s\0' "$@" | base64 -w0)") ||
-    fail "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?" || exit 1
+    fail "The connection to the server ${address#https://} was refused - did you specify the right host or port?" || exit 1
   sed '$d' <<<"$said" | if [ "${said##*exit }" = 0 ]; then cat; else cat >&2; fi
   exit "${said##*exit }"
 }
