@@ -226,8 +226,8 @@ def _parse(lines: list[bytes]) -> Export:
     except binascii.Error as error:
         raise ValueError("its inventory is not base64") from error
     holdings = tuple(_holdings(header["holdings"], blobs))
-    if not _PRINTABLE.fullmatch(header["box"]):
-        raise ValueError("a name that cannot be shown")
+    if not _PRINTABLE.fullmatch(header["box"]) or type(header["made"]) is not int:
+        raise ValueError("a name that cannot be shown, or a time that is none")
     platforms = tuple(Platform.parse(text) for text in header["platforms"])
     export = Export(header["box"], header["made"], platforms, holdings, requests)
     if export.to_bytes() != b"\n".join(lines) + b"\n":

@@ -14,7 +14,7 @@ from appliance.requests import FLUSH
 from tests.support.containerd import Containerd
 from tests.support.images import make_layout
 from tests.support.registries import Registry
-from tests.whole.programs import Crate, Desk, Served, from_registry, skopeo_digest, upstreams
+from tests.whole.programs import Crate, Desk, Served, command, from_registry, skopeo_digest, upstreams
 
 HERE = "docker.io/library/busybox:1.36"
 MISSED = "ghcr.io/team/app:2.0"
@@ -44,8 +44,8 @@ class Site:
         return out
 
     def build(self, out: str, *options: str | Path) -> Any:
-        words = ["build", self.desk.recipe, "--out", self.desk.folder / out, "--key", self.desk.key, "--json"]
-        return json.loads(self.desk.bundle(*words, *options).out)
+        words = self.desk.build_words(self.desk.folder / out, *map(str, options), "--json")
+        return json.loads(command(words, self.desk.environment).out)
 
 
 @pytest.fixture
