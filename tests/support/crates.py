@@ -13,6 +13,7 @@ from typing import Any
 from archive import catalogue
 from archive.catalogue import File, Item
 from archive.keys import PublicKey
+from archive.release import BootFile
 from archive.signing import Signer, generate, load_signer
 from archive.writer import BlobSource, Draft, write_crate
 from tests.support.images import MANIFEST_TYPES, MadeImage
@@ -61,6 +62,7 @@ class CrateMaker:
     expires: datetime | None = None
     blobs: dict[str, Path] = field(default_factory=dict)
     unchecked: set[str] = field(default_factory=set)
+    boot: list[BootFile] = field(default_factory=list)
 
     def blob(self, data: bytes) -> str:
         """Adds a blob; returns its sha256."""
@@ -78,6 +80,10 @@ class CrateMaker:
         if absent:
             self.absent.add(sha256)
         return sha256
+
+    def wheel(self, name: str, data: bytes, *, platform: str = "", python: str = "") -> None:
+        """A boot file; it goes before every blob that is added in another way."""
+        self.boot.append(BootFile(name, len(data), self.blob(data), platform, python))
 
     def resolved(self, items: Iterable[Item], folder: Path) -> None:
         """What an ecosystem resolved, its blobs lying in `folder` by their sha256."""
@@ -108,8 +114,9 @@ class CrateMaker:
     def write(self, out: Path, keys: Iterable[Key], part_size: int | None = None) -> tuple[Path, ...]:
         """Writes the crate; returns its files."""
         out.parent.mkdir(parents=True, exist_ok=True)
-        used = {file.sha256 for item in self.items for file in item.files}
-        sources = [self._source(sha256) for sha256 in self.blobs if sha256 in used]
+        leading = dict.fromkeys(file.sha256 for file in self.boot)
+        used = {file.sha256 for item in self.items for file in item.files} - leading.keys()
+        sources = [self._source(sha256) for sha256 in (*leading, *(one for one in self.blobs if one in used))]
         draft = Draft(
             name=self.name,
             channel="stable",
@@ -120,6 +127,7 @@ class CrateMaker:
             catalogue=catalogue.write(self.items),
             recipe=f"# the recipe of {self.name} {self.serial}\n".encode(),
             lock=f"# the lock of {self.name} {self.serial}\n".encode(),
+            boot=tuple(self.boot),
             chunk=self.chunk,
         )
         oci_index = json.dumps({"schemaVersion": 2, "manifests": []}).encode()

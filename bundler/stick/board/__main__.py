@@ -12,7 +12,7 @@ from bundler.stick.board.ground import FAILED, Stop, say
 from bundler.stick.board.head import find_crate, read_head
 from bundler.stick.board.judging import judge
 from bundler.stick.board.machine import choose
-from bundler.stick.board.setting_up import COMMAND, newer_than, set_up, working
+from bundler.stick.board.setting_up import COMMAND, newer_than, set_up, settle, working
 
 
 def main() -> None:
@@ -44,6 +44,7 @@ def run(wanted: argparse.Namespace) -> None:
             say(f"crate-appliance came with {newer}, which is newer, and stays")
         else:
             set_up(head, choose(release), work)
+        settle()
     root = ["--root", wanted.root]
     if trust:
         _appliance(*root, "trust", "add", wanted.key or trust, "--as", wanted.name)

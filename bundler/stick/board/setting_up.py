@@ -60,18 +60,32 @@ def newer_than(release: dict[str, Any]) -> str:
 
 def set_up(head: Head, choice: Choice, work: Path) -> None:
     """Makes the release that this crate brings the current one, unless it is."""
+    if (COMMAND.exists() or COMMAND.is_symlink()) and not _ours(COMMAND):
+        raise Stop(FAILED, f"{COMMAND} is there and did not come from a stick", "move it away, and run this again")
     folder = _folder(choice.name)
     if not (folder / "release.json").exists():
         _make(folder, head, choice, work)
-    before = HOME / "current"
-    previous = before.resolve() if before.exists() else None
-    _link(before, Path("releases", folder.name))
-    _command()
-    for other in (HOME / "releases").iterdir():
-        if other not in {folder, previous}:
-            shutil.rmtree(other)
-    if previous not in {None, folder}:
-        _restart()
+    current = HOME / "current"
+    previous = current.resolve() if current.exists() else None
+    if previous != folder:
+        (HOME / ".restart").touch()  # until it is done, whoever runs this next has to do it
+        _link(current, Path("releases", folder.name))
+        for other in (HOME / "releases").iterdir():
+            if other not in {folder, previous}:
+                shutil.rmtree(other)
+
+
+def settle() -> None:
+    """What a switch leaves to be done, now or after an interruption: the command, and a service that runs goes on with
+    the new release.
+    """
+    if not _ours(COMMAND):
+        COMMAND.parent.mkdir(parents=True, exist_ok=True)
+        _link(COMMAND, HOME / "current/bin/crate-appliance")
+    if (HOME / ".restart").exists():
+        if Path("/run/systemd/system").is_dir():
+            subprocess.run(["systemctl", "try-restart", "crate-appliance.service"], check=False)
+        (HOME / ".restart").unlink()
 
 
 def _make(folder: Path, head: Head, choice: Choice, work: Path) -> None:
@@ -139,6 +153,7 @@ def _quiet(words: list[str], work: Path, what: str) -> None:
     scratch = work / "tmp"
     scratch.mkdir(exist_ok=True)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(work), "TMPDIR": str(scratch)}
+    environment["PIP_CONFIG_FILE"] = os.devnull  # this machine's settings are for other installations
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=work)
     if done.returncode:
         told = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-8:]
@@ -156,15 +171,5 @@ def _link(path: Path, target: Path) -> None:
     os.close(folder)
 
 
-def _command() -> None:
-    target = HOME / "current/bin/crate-appliance"
-    if (COMMAND.exists() or COMMAND.is_symlink()) and not (COMMAND.is_symlink() and COMMAND.readlink() == target):
-        raise Stop(FAILED, f"{COMMAND} is there and is not ours", "move it away; what it belongs to is yours to know")
-    COMMAND.parent.mkdir(parents=True, exist_ok=True)
-    _link(COMMAND, target)
-
-
-def _restart() -> None:
-    """A service that runs goes on with the new release."""
-    if Path("/run/systemd/system").is_dir():
-        subprocess.run(["systemctl", "try-restart", "crate-appliance.service"], check=False)
+def _ours(path: Path) -> bool:
+    return path.is_symlink() and path.readlink() == HOME / "current/bin/crate-appliance"

@@ -1,0 +1,211 @@
+"""From a stick to a crate-appliance that runs: install.sh on real Debian boards without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.boards import Board
+from tests.support.sticks import Stick, another_version, stick
+from tests.support.tools import tool
+
+pytestmark = pytest.mark.xdist_group("stick")
+SECTION = 'platforms = ["linux/amd64"]\npython = ["3.11", "3.13"]\npackages = []'
+INSTALL = "sh /media/install.sh"
+VERSION = "crate-appliance --version"
+CURRENT = "opt/buzzcrate/current"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Stick:
+    return stick(tmp_path_factory.mktemp("first"), serial=1, section=SECTION)
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory, first: Stick) -> Stick:
+    """The next release, with a newer crate-appliance."""
+    folder = tmp_path_factory.mktemp("later")
+    source = another_version(folder / "source", "0.9.0")
+    return stick(folder, serial=2, section=SECTION, source=source, key=first.key)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory, first: Stick) -> Board:
+    """A board on which crate-appliance is set up, and nobody is trusted."""
+    board = Board.of(tmp_path_factory.mktemp("ready"), "bookworm", first.folder)
+    board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint} --setup-only && rm -r /var/lib/crate")
+    return board
+
+
+def left(board: Board) -> list[str]:
+    """What is on the board that was not there at first, folders and what programs leave in passing aside."""
+
+    def files() -> Iterator[str]:
+        for path in sorted(board.upper.rglob("*")):
+            name = path.relative_to(board.upper).as_posix()
+            if not path.is_dir() and not name.startswith(("root/.", "usr/lib/python3", "media")):
+                yield name
+
+    return [name for name in files() if not name.startswith("bin/busybox")]
+
+
+@pytest.mark.parametrize(
+    ("suite", "shell"),
+    [("bookworm", "busybox sh"), ("trixie", "sh")],
+    ids=["Debian 12, with busybox's shell", "Debian 13, with dash"],
+)
+def test_one_command_sets_up_a_board_and_another_one_leaves_nothing(
+    suite: str, shell: str, tmp_path: Path, first: Stick
+) -> None:
+    board = Board.of(tmp_path / "board", suite, first.folder)
+    if "busybox" in shell:
+        board.path("usr/local/bin").mkdir(parents=True)
+        shutil.copy(tool("busybox"), board.path("usr/local/bin/busybox"))
+    card = (first.card / "card.txt").read_text()
+    digest = board.succeed("sha256sum /media/install.sh").split()[0]
+    assert digest in card
+    assert first.key.fingerprint in card
+
+    told = board.succeed(f"{shell} /media/install.sh --fingerprint {first.key.fingerprint}")
+    assert f"site 1 is signed by {first.key.fingerprint}" in told
+    assert "generation 1 is active now: site 1" in told
+    assert "0.1.0" in board.succeed(VERSION)
+    assert first.key.fingerprint in board.succeed("crate-appliance trust list")
+
+    current = board.path(CURRENT).readlink()
+    again = board.succeed(f"{shell} /media/install.sh")
+    assert "somebody who is trusted here" in again
+    assert "was active already" in again
+    assert "installing them" not in again
+    assert board.path(CURRENT).readlink() == current
+
+    told = board.succeed("crate-appliance uninstall")
+    assert "/var/lib/crate stays" in told
+    assert {name.split("/")[0] for name in left(board) if "busybox" not in name} == {"var"}
+    board.succeed(f"{INSTALL} && crate-appliance uninstall --purge")
+    assert [name for name in left(board) if "busybox" not in name] == []
+
+
+def test_a_public_key_or_somebody_at_the_terminal_will_do_as_well(tmp_path: Path, first: Stick, ready: Board) -> None:
+    board = ready.copy(tmp_path / "board", first.folder)
+    board.path("root").mkdir(parents=True)
+    shutil.copy(first.key.public, board.path("root/release.pub"))
+    board.succeed(f"{INSTALL} --key release.pub --as boss --setup-only")
+    assert "boss" in board.succeed("crate-appliance trust list")
+    board.succeed("crate-appliance trust remove boss")
+
+    told = board.run(INSTALL, typed="yes\n")
+    assert told.code == 0, told.said
+    assert "Compare every character with the card" in told.said
+    assert "generation 1 is active now" in told.said
+
+
+def test_a_fingerprint_that_is_trusted_already_is_not_asked_for_again(
+    tmp_path: Path, first: Stick, ready: Board
+) -> None:
+    """The run that was told the fingerprint may have ended before the crate was installed."""
+    board = ready.copy(tmp_path / "board", first.folder)
+    board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint} --setup-only")
+    assert "generation 1 is active now" in board.succeed(INSTALL)
+
+
+def test_what_is_not_an_option_of_install_sh_reaches_crate_appliance(
+    tmp_path: Path, first: Stick, ready: Board
+) -> None:
+    board = ready.copy(tmp_path / "board", first.folder)
+    told = board.run(f"{INSTALL} --json --fingerprint={first.key.fingerprint} --root /srv/crate")
+    assert told.code == 0, told.said
+    assert '"generation": 1' in told.said
+    assert board.path("srv/crate/crate.db").exists()
+    assert "'no such thing'" in board.run(f"{INSTALL} --root /srv/crate -- 'no such thing'").said
+
+
+def test_noexec_on_tmp_and_a_pip_that_is_set_up_strangely_are_no_matter(tmp_path: Path, first: Stick) -> None:
+    before = "mount -t tmpfs -o noexec,size=1m tmpfs $ROOT/tmp"
+    board = Board.of(tmp_path / "board", "bookworm", first.folder, before)
+    board.path("etc").mkdir(parents=True)
+    board.path("etc/pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:1/\ntarget = /nowhere\n")
+    board.succeed(f"PIP_TARGET=/nowhere {INSTALL} --fingerprint {first.key.fingerprint} --setup-only")
+    assert "0.1.0" in board.succeed(VERSION)
+
+
+def test_killed_at_any_point_the_same_command_ends_it(tmp_path: Path, first: Stick) -> None:
+    board = Board.of(tmp_path / "board", "bookworm", first.folder)
+    command = f"{INSTALL} --fingerprint {first.key.fingerprint}"
+    home = board.path("opt/buzzcrate")
+    moments = {
+        "the lock": (home / ".lock").exists,
+        "wheels": lambda: len(list(home.glob("work/wheels/*"))) > 20,
+        "the environment": lambda: any(home.glob("releases/*/bin/python")),
+        "packages": lambda: any(home.glob("releases/*/lib/python3*/site-packages/aiohttp")),
+        "the record": lambda: any(home.glob("releases/*/release.json")),
+        "the command": lambda: board.path("usr/local/bin/crate-appliance").is_symlink(),
+        "the import": lambda: any(board.path("var/lib/crate").glob("**/*.crate*")),
+    }
+    missed = [name for name, moment in moments.items() if not board.kill_when(command, moment)]
+    assert missed == []
+    assert "is active now: site 1" in board.succeed(command)
+    assert "0.1.0" in board.succeed(VERSION)
+    assert len(list((home / "releases").iterdir())) == 1
+    assert not (home / "work").exists()
+
+
+def test_an_upgrade_keeps_the_old_one_working_until_the_new_one_does(
+    tmp_path: Path, first: Stick, later: Stick, ready: Board
+) -> None:
+    old = ready.copy(tmp_path / "board", first.folder)
+    new = ready.copy(tmp_path / "board", later.folder)
+    old.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint}")
+    home = new.path("opt/buzzcrate")
+    before = new.path(CURRENT).readlink()
+    moments = {
+        "wheels": lambda: any(home.glob("work/wheels/*")),
+        "packages": lambda: any(home.glob("releases/0.9.0-*/lib/python3*/site-packages/aiohttp")),
+        "the record": lambda: any(home.glob("releases/0.9.0-*/release.json")),
+    }
+    for name, moment in moments.items():
+        assert new.kill_when(INSTALL, moment), name
+        if new.path(CURRENT).readlink() == before:
+            assert "0.1.0" in new.succeed(VERSION), name
+    assert "generation 2 is active now: site 2" in new.succeed(INSTALL)
+    assert "0.9.0" in new.succeed(VERSION)
+    assert {path.name.split("-")[0] for path in (home / "releases").iterdir()} == {"0.1.0", "0.9.0"}
+
+    told = old.run(INSTALL)
+    assert "crate-appliance came with site 2, which is newer, and stays" in told.said
+    assert told.code == 3
+    assert "site 1 is older than 2" in told.said
+    assert "0.9.0" in new.succeed(VERSION)
+
+
+def test_an_installation_that_somebody_harmed_is_made_again(tmp_path: Path, first: Stick, ready: Board) -> None:
+    board = ready.copy(tmp_path / "board", first.folder)
+    board.succeed("rm -r /opt/buzzcrate/current/lib/python3*/site-packages/click")
+    assert board.run(VERSION).code != 0
+    board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint} --setup-only")
+    assert "0.1.0" in board.succeed(VERSION)
+
+
+def test_a_release_that_is_ready_is_not_trusted_for_that(tmp_path: Path, first: Stick, ready: Board) -> None:
+    board = ready.copy(tmp_path / "board", first.folder)
+    told = board.run(INSTALL)
+    assert told.code == 3, told.said
+    assert "nothing says that this is right" in told.said
+
+
+def test_nothing_of_the_stick_runs_but_what_was_verified(tmp_path: Path, first: Stick) -> None:
+    """Python looks into the current folder for modules, a shell for programs: an attacker would put some there."""
+    folder = tmp_path / "stick"
+    shutil.copytree(first.folder, folder)
+    for name in ("json", "argparse", "hashlib", "pip", "subprocess", "venv", "sitecustomize"):
+        (folder / f"{name}.py").write_text("open('/root/caught', 'w')\n")
+    for name in ("python3", "ssh-keygen", "id", "dirname"):
+        (folder / name).write_text("#!/bin/sh\n: >/root/caught\n")
+        (folder / name).chmod(0o755)
+    board = Board.of(tmp_path / "board", "bookworm", folder)
+    path = "cd /media && PATH=.:/media:$PATH PYTHONPATH=/media PYTHONSTARTUP=/media/json.py"
+    board.succeed(f"{path} sh install.sh --fingerprint {first.key.fingerprint} --setup-only")
+    assert not board.path("root/caught").exists()
