@@ -16,7 +16,7 @@ from pathlib import Path
 import paramiko
 from paramiko import PKey, SSHClient, Transport
 
-from appliance.site.errors import HostKeyChanged, HostKeyUnknown, KeyRefused, SudoRefused, Unreachable
+from appliance.site.errors import HostKeyChanged, HostKeyUnknown, KeyRefused, KeyUnusable, SudoRefused, Unreachable
 from appliance.site.known_hosts import line
 from appliance.site.model import Node
 from appliance.site.tables import SshTable
@@ -72,7 +72,7 @@ def contact(
 ) -> Iterator[Contact]:
     """A session with the private `key`, or with `password`.
 
-    Raises `HostKeyUnknown`, `HostKeyChanged`, `KeyRefused`, `Unreachable`.
+    Raises `HostKeyUnknown`, `HostKeyChanged`, `KeyRefused`, `KeyUnusable`, `Unreachable`.
     """
     if pinned is None:
         raise unknown(node, host_key(node))
@@ -154,11 +154,11 @@ def _loaded(path: Path) -> PKey:
     try:
         return PKey.from_path(path)
     except FileNotFoundError as error:
-        raise KeyRefused(f"there is no key {path}", hint="correct [ssh] key, or leave it out") from error
+        raise KeyUnusable(f"there is no key {path}", hint="correct [ssh] key, or leave it out") from error
     except (paramiko.PasswordRequiredException, TypeError) as error:
-        raise KeyRefused(f"the key {path} has a passphrase, and nobody is there to type it", hint=_OWN) from error
+        raise KeyUnusable(f"the key {path} has a passphrase, and nobody is there to type it", hint=_OWN) from error
     except (paramiko.SSHException, ValueError, OSError) as error:
-        raise KeyRefused(f"the key {path} cannot be used: {error}", hint=_OWN) from error
+        raise KeyUnusable(f"the key {path} cannot be used: {error}", hint=_OWN) from error
 
 
 _OWN = "leave out [ssh] key: the site has a key of its own"

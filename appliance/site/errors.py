@@ -8,6 +8,7 @@ Problem
 ├── UnknownNode         a name that the site file does not have                               exit 2
 ├── Unreachable         nothing answers at a node's address, or no ssh                        exit 1
 ├── KeyRefused          a node takes neither the site's key nor the password                  exit 1
+├── KeyUnusable         the key file that the site file names is not there, or no key         exit 2
 ├── SudoRefused         the user of a node may not become root                                exit 1
 └── Untrusted                                                                                 exit 3
     ├── HostKeyUnknown  a node's host key that nobody has confirmed
@@ -55,6 +56,12 @@ class Unreachable(Problem):
 
 class KeyRefused(Problem):
     """The node lets nobody in who comes with what we have."""
+
+
+class KeyUnusable(Problem):
+    """[ssh] key names what cannot be used; no node was asked."""
+
+    exit_code = 2
 
 
 class SudoRefused(Problem):

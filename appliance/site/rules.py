@@ -10,6 +10,8 @@ from appliance.certificates import WELL_KNOWN
 from appliance.site.tables import Contents, NodeTable
 from console.toml_document import nearest
 from console.toml_lines import Path
+from deploys.errors import UnfitSetting
+from deploys.k3s import settings
 
 Span = tuple[IPv4Address, IPv4Address]
 
@@ -33,6 +35,7 @@ def broken(contents: Contents, network: IPv4Network, *, draft: bool) -> Iterator
     yield from _names(contents)
     if not draft:
         yield from _servers(contents)
+    yield from _settings(contents)
     yield from _profiles(contents)
     if METALLB in contents.cluster.profiles:
         yield from _range(contents, network)
@@ -100,6 +103,14 @@ def _servers(contents: Contents) -> Iterator[Broken]:
             f"{count} nodes are servers",
             "1 keeps its state in SQLite; 3 keep it among themselves (etcd), where an odd number decides",
         )
+
+
+def _settings(contents: Contents) -> Iterator[Broken]:
+    for key in contents.cluster.settings:
+        try:
+            settings.check({key: ""})
+        except UnfitSetting as error:
+            yield Broken(("cluster", "settings", key), "this is not for the site to set", error.hint)
 
 
 def _profiles(contents: Contents) -> Iterator[Broken]:

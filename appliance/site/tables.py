@@ -118,14 +118,6 @@ class ClusterTable(_Table):
             raise refusal(f"{version[:40]!r} is not a k3s release", "write it whole, like v1.36.4+k3s1")
         return version
 
-    @field_validator("settings")
-    @classmethod
-    def _check_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        for key in ("token", "agent-token"):
-            if key in settings:
-                raise refusal(f"a site file holds no {key}", "the appliance makes one and keeps it; leave it out")
-        return settings
-
 
 class BaseTable(_Table):
     """`[base]`: what may be changed on the nodes beside the cluster."""
