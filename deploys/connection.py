@@ -28,6 +28,7 @@ from deploys.order import Node, Ssh
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+CONNECT_TIMEOUT = 15  # seconds
 _SILENCE = 20  # seconds without an acknowledgement until the kernel gives a connection up
 _KEEPALIVE = 5  # seconds between signs of life, so that there is something to acknowledge
 _GRACE = 15  # seconds more than the node itself allows a command
@@ -236,6 +237,10 @@ def _why(link: Link, said: str) -> NodeProblem:
             f"{who} does not admit {link.ssh.user} with the site's key",
             hint="install the key there with nodes check, or set user under [ssh] in site.toml",
         )
+    if "Unable to connect" in said:
+        said = f"nothing listens on port {link.node.port}"
+    elif "timed out" in said:
+        said = f"not a word within {CONNECT_TIMEOUT} seconds"
     return Unreachable(
         f"{who} does not answer: {said}", hint="is it on, and is its address right? The next run picks it up"
     )

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paramiko import SSHException
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import PyinfraCommand, StringCommand
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.facts import get_fact as read_fact
 from pyinfra.api.host import Host
@@ -157,11 +158,16 @@ class Run:
         operation_hash = self.host.op_hash_order[-1]
         data = self._state.get_op_data_for_host(self.host, operation_hash)
         done: list[PyinfraCommand] = []
-        data.command_generator = partial(_recorded, data.command_generator, done)
-        if self.planning:
-            list(data.command_generator())
-            self._raise(f"{name}: looking at the node")
-        elif not run_host_op(self._state, self.host, operation_hash):
+        data.command_generator = partial(self._recorded, name, data.command_generator, done)
+        try:
+            if self.planning:
+                list(data.command_generator())
+                good = not self._link.failure
+            else:
+                good = run_host_op(self._state, self.host, operation_hash)
+        except PyinfraError:  # a fact that the operation asked for did not come
+            good = False
+        if not good:
             self._tell(name, "failed", began, done)
             self._raise(name)
             raise OperationFailed(f"{self.node.name}: {name} failed")
@@ -197,6 +203,16 @@ class Run:
         """For display only."""
         self.session.emit(events.Progressed(wave=self.wave, node=self.node.name, what=what))
 
+    def _recorded(
+        self, name: str, commands: Callable[[], Iterator[PyinfraCommand]], done: list[PyinfraCommand]
+    ) -> Iterator[PyinfraCommand]:
+        """Passes an operation's commands on, keeping them; with the first it is clear that there is something to do."""
+        for command in commands():
+            if not done and not self.planning:
+                self.progress(name)
+            done.append(command)
+            yield command
+
     def _tell(self, name: str, state: events.State, began: float, done: Sequence[PyinfraCommand]) -> None:
         output = "\n".join(self._link.failure.splitlines()[-_TAIL:]) if state == "failed" else ""
         self.session.emit(
@@ -219,9 +235,3 @@ class Run:
         if self._link.failure:
             last = self._link.failure.strip().splitlines()[-1]
             raise OperationFailed(f"{self.node.name}: {doing}: {last}")
-
-
-def _recorded(commands: Callable[[], Iterator[PyinfraCommand]], done: list[PyinfraCommand]) -> Iterator[PyinfraCommand]:
-    for command in commands():
-        done.append(command)
-        yield command

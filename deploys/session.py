@@ -20,13 +20,12 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from deploys import events
-from deploys.connection import Connection, Link, admit, connector
+from deploys.connection import CONNECT_TIMEOUT, Connection, Link, admit, connector
 from deploys.errors import Interrupted, NodeProblem, NotAdmitted, NotTrusted, OperationFailed, Unreachable
 from deploys.order import Node, Order
 from deploys.running import RESTARTING, Run, Wave
 
 _log = logging.getLogger(__name__)
-_CONNECT = 15  # seconds for TCP
 _AWAY = (Unreachable, NotTrusted, NotAdmitted)
 
 
@@ -114,7 +113,7 @@ class Session:
     def _group(self, wave: Wave, nodes: Sequence[Node]) -> list[Run]:
         """Works on `nodes` at once; the runs of those that got through."""
         inventory = _inventory(self._links)
-        config = Config(CONNECT_TIMEOUT=_CONNECT)  # type: ignore[no-untyped-call]
+        config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT)  # type: ignore[no-untyped-call]
         state = State(inventory, config, check_for_changes=False)
         ctx_state.set(state)  # type: ignore[no-untyped-call]
         runs = [
