@@ -17,8 +17,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import ServiceFailed
-from appliance.names import clock, packages, queries, resolver, units
+from appliance.names.clock import restore, save, spelled
 from appliance.names.errors import NoPackage
+from appliance.names.packages import install, program
+from appliance.names.queries import RUNTIME_LOG, log_path
+from appliance.names.resolver import configuration
+from appliance.names.units import (
+    CLOCK,
+    NAMES,
+    SAVE,
+    STRATUM,
+    TIME,
+    TIMER,
+    clock_service,
+    names_service,
+    save_service,
+    time_service,
+    timer,
+)
 from appliance.published import apt_sources
 from appliance.site.folder import SiteFolder
 from appliance.site.model import Site
@@ -27,7 +43,7 @@ from archive.errors import Problem
 
 CONFIGURATION = Path("/etc/buzzcrate/names.conf")
 UNITS = Path("/etc/systemd/system")
-_ALL = (units.NAMES, units.TIME, units.TIMER, units.SAVE, units.CLOCK)
+_ALL = (NAMES, TIME, TIMER, SAVE, CLOCK)
 _DNSMASQ = "dnsmasq-base"  # the program alone: the package dnsmasq has a service of its own, for port 53
 _CHRONY = "chrony"
 _CHRONY_UNITS = ("chrony.service",)  # asks servers on the internet for the time
@@ -63,11 +79,11 @@ def setup(site: Site, store: Store, *, plain: int = 8080) -> Report:
         _attempt(report, lambda: _keep_clock(store, report))
         _attempt(report, lambda: _serve_time(site, sources, report))
     else:
-        report.changed += _take_down((units.TIME, units.TIMER, units.SAVE, units.CLOCK))
+        report.changed += _take_down((TIME, TIMER, SAVE, CLOCK))
     if site.table.names:
         _attempt(report, lambda: _serve_names(site, store, sources, report))
     else:
-        report.changed += _take_down((units.NAMES,))
+        report.changed += _take_down((NAMES,))
     return report
 
 
@@ -79,8 +95,8 @@ def teardown(root: Path) -> list[str]:
         done.append(f"{CONFIGURATION} is gone")
         with suppress(OSError):  # other files of ours may be there
             CONFIGURATION.parent.rmdir()
-    queries.log_path(root).unlink(missing_ok=True)
-    shutil.rmtree(queries.RUNTIME_LOG.parent, ignore_errors=True)
+    log_path(root).unlink(missing_ok=True)
+    shutil.rmtree(RUNTIME_LOG.parent, ignore_errors=True)
     return done
 
 
@@ -93,47 +109,47 @@ def _attempt(report: Report, step: Callable[[], None]) -> None:
 
 def _keep_clock(store: Store, report: Report) -> None:
     appliance = shutil.which("crate-appliance") or str(Path(sys.argv[0]).absolute())
-    decision = clock.restore(store)
+    decision = restore(store)
     if decision.step:
-        report.changed.append(f"the clock is set forward to {clock.spelled(decision.time)}, from {decision.because}")
-    clock.save(store)
+        report.changed.append(f"the clock is set forward to {spelled(decision.time)}, from {decision.because}")
+    save(store)
     root = store.root.absolute()
     wanted = {
-        units.CLOCK: units.clock(appliance, root),
-        units.SAVE: units.save(appliance, root),
-        units.TIMER: units.timer(),
+        CLOCK: clock_service(appliance, root),
+        SAVE: save_service(appliance, root),
+        TIMER: timer(),
     }
-    _install(wanted, start=(units.CLOCK, units.TIMER), report=report)
+    _install(wanted, start=(CLOCK, TIMER), report=report)
     report.lines.append("the clock is noted every quarter of an hour, and does not go back after a power cut")
 
 
 def _serve_time(site: Site, sources: dict[str, str], report: Report) -> None:
-    program = _program("chronyd", _CHRONY, sources, report, silence=_CHRONY_UNITS)
+    chronyd = _program("chronyd", _CHRONY, sources, report, silence=_CHRONY_UNITS)
     user = next((name for name in _CHRONY_USERS if _is_account(name)), "")
-    _install({units.TIME: units.time(program, site, user)}, start=(units.TIME,), report=report)
-    report.lines.append(f"time is served at {site.address}, stratum {units.STRATUM}")
+    _install({TIME: time_service(chronyd, site, user)}, start=(TIME,), report=report)
+    report.lines.append(f"time is served at {site.address}, stratum {STRATUM}")
 
 
 def _serve_names(site: Site, store: Store, sources: dict[str, str], report: Report) -> None:
-    program = _program("dnsmasq", _DNSMASQ, sources, report)
+    dnsmasq = _program("dnsmasq", _DNSMASQ, sources, report)
     folder = SiteFolder(store.root)
     folder.ensure()
-    link = queries.log_path(store.root)
+    link = log_path(store.root)
     if not link.is_symlink():
         link.unlink(missing_ok=True)
-        link.symlink_to(queries.RUNTIME_LOG)
-    fresh = _write(CONFIGURATION, resolver.configuration(site))
-    wanted = {units.NAMES: units.names(program, CONFIGURATION)}
-    _install(wanted, start=(units.NAMES,), report=report, restart=fresh)
+        link.symlink_to(RUNTIME_LOG)
+    fresh = _write(CONFIGURATION, configuration(site))
+    wanted = {NAMES: names_service(dnsmasq, CONFIGURATION)}
+    _install(wanted, start=(NAMES,), report=report, restart=fresh)
     report.lines.append(f"names are answered at {site.address}: {len(site.nodes)} nodes, *.apps.{site.domain}")
 
 
 def _program(name: str, package: str, sources: dict[str, str], report: Report, silence: Sequence[str] = ()) -> str:
     """Where a program is, installed from the crate if need be. Raises `NoPackage`."""
-    if not packages.program(name):
-        packages.install(package, sources, silence=silence)
+    if not program(name):
+        install(package, sources, silence=silence)
         report.changed.append(f"{package} is installed from the crate")
-    found = packages.program(name)
+    found = program(name)
     if not found:
         raise NoPackage(f"{package} brought no {name}", hint="look at what apt says: apt-get install " + package)
     return found

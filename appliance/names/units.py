@@ -107,12 +107,12 @@ WantedBy=timers.target
 """
 
 
-def names(program: str, configuration: Path) -> str:
+def names_service(program: str, configuration: Path) -> str:
     """Runs dnsmasq with our configuration."""
     return _NAMES.format(program=program, configuration=configuration, log=RUNTIME_LOG, folder=RUNTIME_LOG.parent.name)
 
 
-def time(program: str, site: Site, user: str) -> str:
+def time_service(program: str, site: Site, user: str) -> str:
     """Runs chronyd as a server that has no other source than this machine; `user` is chrony's own account, if any."""
     directives = time_directives(site)
     return _TIME.format(
@@ -137,12 +137,12 @@ def time_directives(site: Site, *, port: int = 123, pid: str = "/run/chrony/buzz
     ]
 
 
-def clock(program: str, root: Path) -> str:
+def clock_service(program: str, root: Path) -> str:
     """Restores the clock when the machine starts, and notes it when the machine stops."""
     return _CLOCK.format(program=_clock_program(program, root), root=root)
 
 
-def save(program: str, root: Path) -> str:
+def save_service(program: str, root: Path) -> str:
     """Notes the time, and keeps the log of names short."""
     return _SAVE.format(program=_clock_program(program, root), log=RUNTIME_LOG, largest=_LARGEST_LOG)
 
