@@ -37,11 +37,11 @@ def users() -> None:
 def add(
     root: Path,
     name: str,
+    *,
     role: str,
     publish: tuple[str, ...],
     read: tuple[str, ...],
     note: str,
-    *,
     password_stdin: bool,
 ) -> None:
     """Add a user; asks for the password, twice."""
