@@ -139,7 +139,8 @@ def test_no_way_leads_around(site: Site, who: str) -> None:
 
 
 def test_nobody_mounts_what_he_may_not_read(site: Site) -> None:
-    crate, (digest, _) = site.crate, largest_layer(site.image)
+    crate = site.crate
+    digest = crate.push_blob("team-a/secrets", b"known to team A alone")
     with Store.open(crate.root) as store:
         Users(store.database).add("eve", "eves four words", Role.PUBLISHER, Rights(publish=("team-e/*",)))
     eve = {"Authorization": "Basic " + base64.b64encode(b"eve:eves four words").decode()}
