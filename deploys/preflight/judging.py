@@ -148,14 +148,14 @@ def _memory(case: Case) -> str:
     least = 900 if case.node.role == "server" else 450
     if case.facts.memory >= least:
         return ""
-    return f"it has {case.facts.memory} MiB of memory, and a {case.node.role} needs {least}"
+    return f"it has {case.facts.memory} MiB of memory, and {_role(case)} needs {least}"
 
 
 def _little_memory(case: Case) -> str:
     wanted = 1800 if case.node.role == "server" else 900
     if _memory(case) or case.facts.memory >= wanted:
         return ""
-    return f"it has {case.facts.memory} MiB of memory; a {case.node.role} is at ease with {wanted}"
+    return f"it has {case.facts.memory} MiB of memory; {_role(case)} is at ease with {wanted}"
 
 
 def _disk(case: Case) -> str:
@@ -242,6 +242,14 @@ def _nameserver(case: Case) -> str:
     return "" if case.facts.nameservers else "it has no nameserver"
 
 
+def _unanswered(case: Case) -> str:
+    return "" if case.order.base.resolver else _nameserver(case)
+
+
+def _role(case: Case) -> str:
+    return "a server" if case.node.role == "server" else "an agent"
+
+
 def _span(seconds: float) -> str:
     for size, name in ((86400 * 365, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
@@ -283,7 +291,7 @@ CHECKS = (
         _memory_cgroup_fixable,
     ),
     Check("clock", "fixable", _clock, _BASE),
-    Check("memory", "fatal", _memory, "use a board with more memory, or make it an agent"),
+    Check("memory", "fatal", _memory, "use a board with more memory"),
     Check("little-memory", "warning", _little_memory, "keep heavy profiles away from it"),
     Check("disk", "fatal", _disk, "free some (apt-get clean, journalctl --vacuum-size=50M) or use a larger one"),
     Check("little-disk", "warning", _little_disk, "use a larger one before it fills"),
@@ -295,13 +303,8 @@ CHECKS = (
     Check("route", "fixable", _route, _BASE, lambda case: bool(case.facts.links)),
     Check("hostname", "fixable", _hostname, _BASE),
     Check("address", "warning", _address, "give it that address, or write its own into site.toml"),
-    Check(
-        "nameserver",
-        "fixable",
-        _nameserver,
-        lambda case: _BASE if case.order.base.resolver else "name one in its /etc/resolv.conf",
-        lambda case: case.order.base.resolver,
-    ),
+    Check("nameserver", "fixable", lambda case: _nameserver(case) if case.order.base.resolver else "", _BASE),
+    Check("names", "warning", _unanswered, "name one in its /etc/resolv.conf: the crate answers no names here"),
 )
 
 
