@@ -169,7 +169,7 @@ ROWS = {
     ),
     "no nameserver": Row("nameserver", "fixable", without=("nameserver",)),
     "no nameserver, and the crate answers no names": Row(
-        "nameserver", "fatal", without=("nameserver",), changes={"base.resolver": False}, hint="/etc/resolv.conf"
+        "names", "warning", without=("nameserver",), changes={"base.resolver": False}, hint="/etc/resolv.conf"
     ),
 }
 
