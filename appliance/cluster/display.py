@@ -16,23 +16,31 @@ _EVERY = 5.0  # seconds between two lines about one long thing
 See = Callable[[Event], None]
 
 
-def lines(event: Event) -> Iterator[str]:
-    """What stays to be read of an event, on a terminal and elsewhere."""
-    match event:
-        case Began():
-            yield f"{event.wave}: {', '.join(event.nodes) or 'no node to do'}"
-        case Finding(level="fine"):
-            pass
-        case Finding():
-            yield f"  {event.node or 'cluster'}: {event.level}: {event.what}"
-            yield from _hint(event.hint)
-        case NodeEnded(state="failed" | "unreachable"):
-            yield f"  {event.node}: {event.state}: {event.what}"
-            yield from _hint(event.hint)
-        case Ended():
-            yield f"{event.wave}: {'done' if event.ok else 'not done everywhere'} in {units.duration(event.seconds)}"
-        case _:
-            pass
+class Lines:
+    """What stays to be read of events, on a terminal and elsewhere."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def of(self, event: Event) -> Iterator[str]:
+        match event:
+            case Began():
+                yield f"{event.wave}: {', '.join(event.nodes) or 'no node to do'}"
+            case Finding(level="fine"):
+                pass
+            case Finding():
+                self._told.add((event.node, event.hint))
+                yield f"  {event.node or 'cluster'}: {event.level}: {event.what}"
+                yield from _hint(event.hint)
+            case NodeEnded(state="failed" | "unreachable"):
+                yield f"  {event.node}: {event.state}: {event.what.removeprefix(f'{event.node}: ')}"
+                if (event.node, event.hint) not in self._told:  # a finding may have said it just before
+                    yield from _hint(event.hint)
+            case Ended():
+                how = "done" if event.ok else "not done everywhere"
+                yield f"{event.wave}: {how} in {units.duration(event.seconds)}"
+            case _:
+                pass
 
 
 def _hint(hint: str) -> Iterator[str]:
@@ -44,11 +52,11 @@ class Plain:
     """For logs, pipes and serial consoles: every change is a line, every long thing one now and then."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+        self._write, self._lines = write, Lines()
         self._told: dict[str, float] = {}
 
     def see(self, event: Event) -> None:
-        for line in lines(event):
+        for line in self._lines.of(event):
             self._write(line)
         if isinstance(event, Operation) and event.state in {"changed", "failed"}:
             self._write(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}")
@@ -84,7 +92,7 @@ def plan_text(operations: list[Operation], record: Record) -> str:
             if not operation.diff:
                 said += [f"      $ {command}" for command in operation.commands]
     for wave, name, ended in record.left_behind():
-        said.append(f"{name}: {ended.state} in {wave}: {ended.what}")
+        said.append(f"{name}: {ended.state} in {wave}: {ended.what.removeprefix(f'{name}: ')}")
         said += [f"  hint: {ended.hint}"] if ended.hint else []
     return "\n".join(said)
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from appliance.cluster.display import See, lines
+from appliance.cluster.display import Lines, See
 from console import units
 from deploys.events import Began, Ended, Event, NodeEnded, Operation, Progressed
 
@@ -56,11 +56,11 @@ class _Nodes:
 @contextmanager
 def live() -> Iterator[See]:
     """Draws until it is left."""
-    console, nodes = Console(stderr=True), _Nodes()
+    console, nodes, lines = Console(stderr=True), _Nodes(), Lines()
     with Live(nodes, console=console, transient=True, refresh_per_second=4) as drawn:
 
         def see(event: Event) -> None:
-            for line in lines(event):
+            for line in lines.of(event):
                 drawn.console.print(line, highlight=False, markup=False)
             nodes.take(event)
 

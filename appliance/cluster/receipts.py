@@ -20,9 +20,9 @@ _WIDTH = 100
 _MOST_CHANGES = 40  # of one wave in the text; the JSON has all of them
 _OUTCOMES: dict[Outcome, str] = {
     "done": "done",
-    "failed": "not done: some of it failed, as told below; deploying again goes on",
-    "interrupted": "interrupted; deploying again goes on",
-    "died": "broken off; deploying again goes on",
+    "failed": "not done: some of it failed, as told below; the same command goes on",
+    "interrupted": "interrupted; the same command goes on",
+    "died": "broken off; the same command goes on",
 }
 
 
@@ -112,15 +112,17 @@ class Receipt:
     def _left_behind(self) -> Iterator[str]:
         for wave, name, node in self.record.left_behind():
             yield ""
-            yield from _wrapped(f"{name} {node.state} in {wave}: {node.what}")
+            yield from _wrapped(f"{name} {node.state} in {wave}: {node.what.removeprefix(f'{name}: ')}")
             if node.hint:
                 yield from _wrapped(f"  hint: {node.hint}")
 
     def _findings(self) -> Iterator[str]:
-        if self.record.findings:
+        told = {(name, node.hint) for _, name, node in self.record.left_behind()}
+        findings = [it for it in self.record.findings if it.level != "fatal" or (it.node, it.hint) not in told]
+        if findings:
             yield ""
             yield "Findings:"
-        for finding in self.record.findings:
+        for finding in findings:
             yield from _wrapped(f"  {finding.node or 'cluster'}: {finding.level}, {finding.check}: {finding.what}")
             if finding.hint:
                 yield from _wrapped(f"    hint: {finding.hint}")
