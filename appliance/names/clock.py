@@ -65,6 +65,18 @@ def restore(store: Store, *, confirmed: float = 0.0, setter: Setter | None = Non
     return decision
 
 
+def confirm(store: Store, confirmed: float, *, setter: Setter | None = None) -> None:
+    """Sets the clock to what a person says, back too, but not to before what is known. Raises `BadTime`."""
+    evidence = known(store)
+    floor = max(evidence.saved, evidence.crate)
+    if confirmed < floor:
+        raise BadTime(
+            f"{spelled(confirmed)} has passed: it was {spelled(floor)} already",
+            hint="compare with another clock; if that one is right, the newest crate was made by a clock ahead",
+        )
+    (setter or set_clock)(confirmed)
+
+
 def save(store: Store) -> float:
     """Notes that it is this late already, and returns what was noted; never earlier than what was noted before."""
     folder = SiteFolder(store.root)

@@ -20,6 +20,8 @@ PACKAGES = {
     "curl": "curl",
     "dash": "dash",
     "debootstrap": "debootstrap",
+    "dig": "bind9-dnsutils",
+    "dnsmasq": "dnsmasq-base",
     "docker-registry": "docker-registry",
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from appliance.names import clock
-from appliance.names.errors import BadTime
 from appliance.store import Store
 
 
@@ -18,14 +17,7 @@ def set_time(root: Path, time: str) -> None:
     """Set the clock to TIME, in UTC, like "2026-11-23 12:40". It is not set to before what is known for sure."""
     confirmed = clock.parse(time)
     with Store.open(root) as store:
-        known = clock.known(store)
-        floor = max(known.saved, known.crate)
-        if confirmed < floor:
-            raise BadTime(
-                f"{clock.spelled(confirmed)} has passed: it was {clock.spelled(floor)} already",
-                hint="compare with another clock; if that one is right, the newest crate was made by a clock ahead",
-            )
-        clock.set_clock(confirmed)
+        clock.confirm(store, confirmed)
         clock.save(store)
     click.echo(f"it is {clock.spelled(confirmed)} now")
 
