@@ -82,9 +82,11 @@ def watching() -> Iterator[See]:
 def plan_text(operations: list[Operation], record: Record) -> str:
     """Per node what would change, with diffs, in the order of the waves."""
     said: list[str] = []
-    nodes = dict.fromkeys(name for wave in record.waves for name in wave.nodes)
-    for node in nodes:
+    left_behind = {name for _, name, _ in record.left_behind()}
+    for node in dict.fromkeys(name for wave in record.waves for name in wave.nodes):
         own = [operation for operation in operations if operation.node == node]
+        if not own and node in left_behind:
+            continue
         said.append(f"{node}: {_counted(len(own), 'change')}" if own else f"{node}: nothing would change")
         for operation in own:
             said.append(f"  {operation.wave}: {operation.name}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.cluster import child
 from appliance.cluster.deploying import See, deploy
 from appliance.cluster.learning import forget
 from appliance.cluster.preparing import Wish
@@ -43,7 +45,15 @@ class Left:
         return "\n".join(lines)
 
 
-def leave(store: Store, name: str, see: See, *, sudo_password: str = "", lost: bool = False) -> Left:
+def leave(
+    store: Store,
+    name: str,
+    see: See,
+    *,
+    sudo_password: str = "",
+    lost: bool = False,
+    command: Sequence[str] = child.COMMAND,
+) -> Left:
     """Takes the node called `name` out, as far as it goes. Raises `UnknownNode` and what `deploy` does."""
     folder = SiteFolder(store.root)
     site = folder.in_force()
@@ -51,7 +61,8 @@ def leave(store: Store, name: str, see: See, *, sudo_password: str = "", lost: b
         raise UnknownNode(f"the site has no node {name}", hint="crate-appliance nodes list shows them")
     receipt, gone = None, True
     if folder.server_token.exists() or folder.kubeconfig.exists():
-        receipt = deploy(store, Wish("remove", limit=(name,), sudo_password=sudo_password), see)
+        wish = Wish("remove", limit=(name,), sudo_password=sudo_password)
+        receipt = deploy(store, wish, see, command=command)
         left_cluster = any(wave.name == "remove" and wave.ok for wave in receipt.record.waves)
         gone = receipt.outcome == "done" or (lost and left_cluster)
     if gone:
