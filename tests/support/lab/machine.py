@@ -234,7 +234,7 @@ class Node:
         """Reboots it in order, and waits until it answers again."""
         before = self.boot_id()
         self.run("systemctl reboot", check=False)
-        wait_until(lambda: self.running and before != self.boot_id(), f"the reboot of {self.name}", seconds=60)
+        wait_until(lambda: self.running and self.boot_id() not in {"", before}, f"the reboot of {self.name}", seconds=60)
         self.wait()
 
     def boot_id(self) -> str:
