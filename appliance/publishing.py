@@ -19,7 +19,7 @@ from appliance.errors import BadPublication
 from appliance.manifest import LIMIT, Manifest
 from appliance.publication import Publication
 from archive import catalogue
-from archive.catalogue import BOOT, Item
+from archive.catalogue import BOOT, PROFILE, Item
 from archive.digests import Digest
 from archive.release import Release
 from mirror.ecosystem import PublishContext, Published
@@ -68,6 +68,7 @@ def _keep(items: Iterable[Item], _into: Publication) -> None:
 PUBLISHERS: Mapping[str, Publisher] = {
     "image": images.publish,
     BOOT: _keep,
+    PROFILE: _keep,
     **{kind: Mirror(package) for kind, package in _PACKAGES.items()},
 }
 

@@ -17,6 +17,8 @@ from archive.errors import InvalidValue
 VERSION = 1
 BOOT = "boot"
 """The kind of what sets up the appliance itself; crate.json lists its files as `boot`."""
+PROFILE = "profile"
+"""The kind of what a cluster is given: files below `profiles/NAME/`, read by whoever deploys, served to nobody."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _HEADER = documents.canonical({"catalogue": VERSION})
 

@@ -15,6 +15,9 @@ Problem
 ├── OwnWheelFailed          this program cannot be packed for the appliance                     exit 1
 ├── StickUnfit              a folder that cannot become a stick, or a card that would be on it  exit 2
 ├── ApplianceMissing        a stick is asked for, and the recipe has no [appliance]             exit 2
+├── ImagesMissing           a chart that runs images which the crate would not have              exit 1
+├── ChartUnrendered         a chart whose images helm cannot tell, with the values at hand      exit 2
+├── HelmMissing             images that only helm can tell, and there is none                   exit 1
 ├── SourceChanged           what the lock pins is no longer there to be packed                  exit 1
 ├── UpstreamsInvalid        an [upstreams] table that cannot be meant                           exit 2
 ├── AuthFileInvalid         docker's or podman's auth file cannot be read                       exit 2
@@ -115,6 +118,20 @@ class ApplianceMissing(Problem):
     """A stick is asked for, and the recipe has no `[appliance]` to set up boards with."""
 
     exit_code = 2
+
+
+class ImagesMissing(Problem):
+    """Images that a chart runs and that the crate would not carry; names all of them."""
+
+
+class ChartUnrendered(Problem):
+    """Helm renders the chart not at all, or to something that is no list of objects."""
+
+    exit_code = 2
+
+
+class HelmMissing(Problem):
+    """What only helm can do is asked for, and it is not on the PATH."""
 
 
 class SourceChanged(Problem):

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-
-from pydantic import BaseModel
 
 from archive import documents
 from archive.catalogue import Item
-from archive.digests import Digest
 from archive.errors import InvalidValue, Problem
 from archive.limits import LIMITS
 from archive.names import check_distinct
-from archive.platforms import Platform
-from archive.references import Reference
 from bundler import lockfile
+from bundler.asking import AT_ONCE, Question, questions
 from bundler.connection import Connection
-from bundler.ecosystems import APT, ECOSYSTEMS
 from bundler.errors import BlobTooLarge, RecipeInvalid, SeveralFailed, UnknownName
-from bundler.local_images import LocalImages
 from bundler.lockfile import Lock, Request, path_for
-from bundler.naming import same, same_image
-from bundler.recipe import ImageSection, K3sSection, Recipe, served_name, without_queries, without_secrets
-from bundler.resolve import appliance, images, k3s
-from bundler.resolve.images import ImageRequest
-from bundler.resolve.sources import LocalSource, RegistrySource
+from bundler.naming import same
+from bundler.recipe import Recipe, without_secrets
+from bundler.resolve import images
 from bundler.wishes import Wish, extended
 from console import units
 from console.version import VERSION
-from mirror import origins
 from mirror.ecosystem import Asked, Resolution
 from mirror.errors import MirrorProblem
 from mirror.together import together
-
-_AT_ONCE = 8  # sections, or images of k3s, being resolved; what one host bears is the client's limit
 
 
 @dataclass(frozen=True)
@@ -50,22 +36,6 @@ class Locked:
     lock: Lock
     changed: bool
     resolved: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One section of the recipe, what it asks for, and how to resolve it. `where` is its file and line."""
-
-    request: Request
-    wishes: tuple[str, ...]
-    where: str
-    resolve: Callable[[], Awaitable[Resolution]]
-
-    def meant_by(self, name: str) -> bool:
-        """Whether a person who writes `name` means it: its kind, its name, or anything that it asks for."""
-        if self.request.section == "images":
-            return name == "images" or same_image(name, self.request.name)
-        return name in {self.request.section, self.request.name} or any(same(name, wish) for wish in self.wishes)
 
 
 async def make(
@@ -83,7 +53,7 @@ async def make(
     `wishes` are what the lock asks for beside the recipe. A lock that comes out as `previous` keeps its serial.
     Raises `UnknownName`, `BlobTooLarge` and what resolving raises.
     """
-    asked = _asked(extended(recipe, wishes), connection)
+    asked = questions(extended(recipe, wishes), connection)
     for name in update:
         if not any(it.meant_by(name) for it in asked):
             known = ", ".join(it.request.name for it in asked)
@@ -104,6 +74,7 @@ async def make(
     crate = recipe.contents.crate
     pinned = lockfile.ordered(_one_of_each_image(item for some in items.values() for item in some))
     _check(pinned)
+    await _prove(asked, items, pinned)
     lock = Lock(
         name=crate.name,
         channel=crate.channel,
@@ -207,60 +178,12 @@ def _serial(wanted: int | str, previous: Lock | None, now: datetime) -> int:
     return max(stamp, previous.serial + 1) if previous else stamp
 
 
-def _asked(recipe: Recipe, connection: Connection) -> list[_Asked]:
-    """Every section of the recipe. What it names itself comes before what k3s brings."""
-    contents = recipe.contents
-    platforms = contents.crate.platforms
-    asked: list[_Asked] = []
-
-    def ask(
-        place: tuple[str | int, ...],
-        request: Request,
-        wishes: tuple[str, ...],
-        resolve: Callable[[], Awaitable[Resolution]],
-    ) -> None:
-        asked.append(_Asked(request, wishes, f"{recipe.path}:{recipe.line(*place)}", resolve))
-
-    for place, section in enumerate(contents.images):
-        chosen = section.platforms or platforms
-        request = _request("images", str(section.reference), section, chosen)
-        ask(("images", place), request, (), partial(_image, section, chosen, recipe, connection))
-    for ecosystem in ECOSYSTEMS:
-        for place, section in ecosystem.sections(contents):
-            chosen = getattr(section, "platforms", ()) or platforms
-            request = _request(ecosystem.key, ecosystem.name(section), section, chosen)
-            resolve = partial(ecosystem.resolve, section, connection.context(platforms))
-            ask((ecosystem.key, place), request, ecosystem.wishes(section), resolve)
-    if contents.appliance:
-        chosen = contents.appliance.platforms_of(platforms)
-        request = _request("appliance", appliance.NAME, contents.appliance, chosen)
-        ask(("appliance",), request, (), partial(appliance.resolve, contents, connection.context(chosen)))
-        for packages in appliance.packages(contents):
-            request = _request(APT.key, packages.name, packages, chosen)
-            resolve = partial(APT.resolve, packages, connection.context(chosen))
-            ask(("appliance",), request, packages.packages, resolve)
-    if contents.k3s:
-        own = [served_name(section.reference) for section in contents.images]
-        chosen = contents.k3s.platforms or platforms
-        request = _request("k3s", "k3s", contents.k3s, chosen, [str(reference) for reference in own])
-        ask(("k3s",), request, (), partial(_k3s, contents.k3s, chosen, own, connection))
-    return asked
-
-
-def _request(
-    section: str, name: str, model: BaseModel, platforms: Iterable[Platform], others: Collection[str] = ()
-) -> Request:
-    asked = without_queries(model.model_dump_json())
-    value = [section, asked, sorted(str(platform) for platform in platforms), sorted(others)]
-    return Request(section, name, hashlib.sha256(documents.canonical(value)).hexdigest())
-
-
-async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dict[Request, Resolution]:
+async def _resolve_all(asked: Collection[Question], connection: Connection) -> dict[Request, Resolution]:
     """What each came to. One that fails does not stop the others, so that all are named at the end."""
     found: dict[Request, Resolution] = {}
     problems: list[Problem] = []
 
-    async def one(it: _Asked) -> None:
+    async def one(it: Question) -> None:
         task.detail(it.request.name)
         try:
             found[it.request] = await it.resolve()
@@ -271,7 +194,7 @@ async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dic
         task.advance(1)
 
     with connection.progress.task("resolving", len(asked), unit="sections") as task:
-        await together([one(it) for it in asked], limit=_AT_ONCE)
+        await together([one(it) for it in asked], limit=AT_ONCE)
         if len(problems) == 1:
             raise problems[0]
         if problems:
@@ -280,43 +203,14 @@ async def _resolve_all(asked: Collection[_Asked], connection: Connection) -> dic
     return found
 
 
-async def _image(
-    section: ImageSection, platforms: tuple[Platform, ...], recipe: Recipe, connection: Connection
-) -> Resolution:
-    request = ImageRequest(section.reference, platforms, section.referrers)
-    if not section.layout:
-        source = RegistrySource(connection.registry, connection.cache, section.reference)
-        return Resolution(tuple(await images.resolve(request, source)))
-    origin = origins.local(section.layout, recipe.base)
-    local = await asyncio.to_thread(LocalImages.open, origins.local_path(origin, recipe.base))
-    items = await images.resolve(request, LocalSource(local, section.reference, origin))
-    for item in items:
-        for file in item.files:
-            if file.origin != images.MADE:
-                local.check(Digest.parse(file.aliases[0]) if file.aliases else Digest.sha256(file.sha256), file.size)
-    return Resolution(tuple(items))
-
-
-async def _k3s(
-    section: K3sSection, platforms: tuple[Platform, ...], own: Collection[Reference], connection: Connection
-) -> Resolution:
-    """Images that the recipe names itself are left to it."""
-    found = await k3s.resolve_files(section, platforms, connection.transport)
-    if section.airgap:
-        return Resolution(tuple(found))
-    listed = [it for it in await k3s.image_references(section, connection.transport) if it not in own]
-
-    async def one(reference: Reference) -> list[Item]:
-        task.detail(str(reference))
-        source = RegistrySource(connection.registry, connection.cache, reference)
-        items = await images.resolve(ImageRequest(reference, platforms), source)
-        task.advance(1)
-        return items
-
-    with connection.progress.task("resolving the images of k3s", len(listed), unit="images") as task:
-        for items in await together([one(reference) for reference in listed], limit=_AT_ONCE):
-            found += items
-    return Resolution(tuple(found))
+async def _prove(
+    asked: Iterable[Question], items: Mapping[Request, Collection[Item]], pinned: Collection[Item]
+) -> None:
+    """What can be told only of the whole: that charts run nothing that the crate lacks."""
+    own = {request.key: some for request, some in items.items()}
+    for it in asked:
+        if it.prove is not None:
+            await it.prove(own[it.request.key], pinned)
 
 
 def _check(items: Iterable[Item]) -> None:

@@ -28,7 +28,7 @@ from bundler.local_images import LocalImages
 from bundler.lockfile import Lock
 from bundler.recipe import Recipe
 from bundler.requesting import check_serial
-from bundler.resolve import appliance, images
+from bundler.resolve import appliance, images, profiles
 from bundler.wishes import extended
 from mirror import origins
 from mirror.helm.section import PACKED, ChartSection
@@ -172,6 +172,7 @@ async def _gather(recipe: Recipe, lock: Lock | None, have: Export | None, progre
         _remake_indexes(lock, local, left_out.digests, connection)
         await _remake_charts(lock, updates, left_out.digests, connection)
         _remake_wheel(lock, updates, connection)
+        _remake_profiles(lock, updates, connection)
         return _Gathered(lock, _ordered(lock, local, connection.cache, fetched, left_out), fetched, left_out)
 
 
@@ -286,6 +287,17 @@ async def _remake_charts(lock: Lock, updates: _Updates, left_out: Container[str]
             await CHARTS.resolve(section, connection.context(lock.platforms))
             if not all(cache.has(file.sha256, file.size) for file in packed):
                 raise _changed(item, origins.local_path(item.origin, connection.base), updates)
+
+
+def _remake_profiles(lock: Lock, updates: _Updates, connection: Connection) -> None:
+    """Profiles of this program's are made again, unless the cache still has them; after an update they are others."""
+    for item in profiles.own_items(lock.items):
+        if all(connection.cache.has(file.sha256, file.size) for file in item.files):
+            continue
+        if not profiles.remake(item, connection.cache):
+            raise SourceChanged(
+                f"the lock has another profile {item.name} than this program brings", hint=updates.of(item)
+            )
 
 
 def _remake_wheel(lock: Lock, updates: _Updates, connection: Connection) -> None:

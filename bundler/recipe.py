@@ -55,13 +55,17 @@ ReferenceText = Annotated[Reference, parsed(Reference.parse)]
 
 
 class CrateSection(Section):
-    """`[crate]`: what the archive is called and for whom it is. `serial` rises with every release of a name."""
+    """`[crate]`: what the archive is called and for whom it is. `serial` rises with every release of a name.
+
+    `profiles` are names, or folders beside the recipe (`./mine`), of what a cluster may be given out of the crate.
+    """
 
     name: StrictStr
     channel: StrictStr = "stable"
     serial: Annotated[StrictInt, Field(ge=1, le=LARGEST_SERIAL)] | Literal["auto"] = "auto"
     platforms: tuple[PlatformText, ...] = DEFAULT_PLATFORMS
     expires: datetime | None = None
+    profiles: tuple[StrictStr, ...] = ()
 
     @field_validator("name", "channel")
     @classmethod

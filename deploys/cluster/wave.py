@@ -49,10 +49,10 @@ class Cluster(Wave):
         paths = {name: f"{FOLDER}/{name}" for name in wanted}
         found = run.look(INDEX, *paths.values())
         before, after = Index.parse(found[INDEX].text), Index(objects.ids(wanted))
-        _note(run, before.united(after))
+        _note(run, "Note what is to be deployed", before.united(after))
         changed = {name: text for name, text in wanted.items() if _put(run, name, paths[name], text)}
         _clear(run, before, after, stale)
-        _note(run, after)
+        _note(run, "Note what is deployed", after)
         if not run.planning and run.order.profiles:
             _wait(run, wanted, changed)
 
@@ -64,8 +64,8 @@ def _present(run: Run) -> list[str]:
     return [line.strip() for line in listed.splitlines() if line.strip()]
 
 
-def _note(run: Run, index: Index) -> None:
-    run.add(operations.keep, name="What is deployed", path=INDEX, content=index.to_text(), mode="600")
+def _note(run: Run, name: str, index: Index) -> None:
+    run.add(operations.keep, name=name, path=INDEX, content=index.to_text(), mode="600")
 
 
 def _put(run: Run, name: str, path: str, text: str) -> bool:

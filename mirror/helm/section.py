@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -41,6 +41,9 @@ class ChartSection(BaseModel):
 
     `path` is a folder or a packed chart. With a `keyring` (relative to the recipe) the chart must have a provenance
     file that one of its keys signed. Charts are the same on every platform.
+
+    `images` says what becomes of the images that the chart runs when it is installed with `values` (files, relative to
+    the recipe): whether the recipe must name them all, they are added, or nobody looks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +53,8 @@ class ChartSection(BaseModel):
     version: ConstraintText = ""
     path: str = ""
     keyring: str = ""
+    values: tuple[str, ...] = ()
+    images: Literal["check", "add", "ignore"] = "check"
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:

@@ -132,7 +132,7 @@ MISTAKES = {
         "referrers?",
     ),
     "a table that is nearly right": ('[[image]]\nref = "a"', 3, "image", "images?"),
-    "a key like no other": ("zzz = 1", 3, "crate.zzz", "known here: channel, expires, name, platforms, serial"),
+    "a key like no other": ("zzz = 1", 3, "crate.zzz", "known here: channel, expires, name, platforms, profiles"),
     "a key inside an inline table's line": (f'[[files]]\nname="a"\npath="a"\nsha = "{DIGEST}"', 6, "sha", "sha256?"),
     "a reference that is none": ('[[images]]\nref = "Busy Box"', 4, "'Busy Box' is not an image", "docker.io/library"),
     "an image from nowhere": ("[[images]]\nreferrers = true", 3, "from a registry or from a local layout", "ref ="),
