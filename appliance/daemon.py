@@ -33,6 +33,7 @@ from appliance.plain import add_authority, plain_application
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
 from appliance.store import Store
+from archive.errors import Problem
 
 LISTEN, PLAIN = "0.0.0.0:5000", "0.0.0.0:8080"
 IDLE = 60.0  # seconds
@@ -75,7 +76,7 @@ class Daemon:
         self._names = settings.own_names()
         self._certificates = Certificates(store.root / "tls")
         self._context: ssl.SSLContext | None = None
-        self._authority = self._certificates.ensure_authority()
+        self._certificates.ensure_authority()
         self._registry = Registry(
             store,
             open_pulls=settings.open_pulls,
@@ -89,6 +90,7 @@ class Daemon:
             self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._context.set_alpn_protocols(["http/1.1"])
             self._certificates.load_into(self._context)
+        self._stamp = self._certificates.stamp()
 
     async def serve(self) -> None:
         """Returns after SIGTERM or SIGINT, when requests under way are answered. Raises `CannotListen`."""
@@ -104,7 +106,7 @@ class Daemon:
             stack.push_async_callback(_end, runners)
             runners.append(await _listen(self._application(), self._settings.listen, self._context))
             if self._settings.plain is not None:
-                plain = plain_application(self._registry, self._authority)
+                plain = plain_application(self._registry, self._certificates.ca.read_bytes)
                 runners.append(await _listen(plain, self._settings.plain))
             housekeeping = loop.create_task(self._keep_house())
             stack.callback(housekeeping.cancel)
@@ -115,11 +117,17 @@ class Daemon:
             _log.info("stopping")
 
     def reload(self) -> None:
-        """SIGHUP: looks at the machine's names and addresses again. What is published needs no reload."""
+        """SIGHUP: looks at the machine's names and addresses again, and at the certificates.
+
+        What is published needs no reload.
+        """
         names = self._settings.own_names()
-        if self._context is not None and self._certificates.ensure_server(names):
-            self._certificates.load_into(self._context)
-            _log.info("certificate issued again, for %s", ", ".join(names))
+        if self._context is not None:
+            if self._certificates.ensure_server(names):
+                _log.info("certificate issued again, for %s", ", ".join(names))
+            if self._stamp != (stamp := self._certificates.stamp()):
+                self._certificates.load_into(self._context)
+                self._stamp = stamp
         self._names = names
         self._registry.own_hosts = frozenset(names)
 
@@ -128,7 +136,7 @@ class Daemon:
         add_registry(application, self._registry, ALL)
         add_files(application, self._registry)
         add_mirrors(application, self._registry)
-        add_authority(application, self._authority)
+        add_authority(application, self._certificates.ca.read_bytes)
         add_health(application, self._registry.store)
         add_catch_all(application, self._registry)
         return application
@@ -143,9 +151,8 @@ class Daemon:
             await asyncio.sleep(_HOUSEKEEPING)
             try:
                 self._registry.uploads.expire()
-                if self._names != self._settings.own_names():  # DHCP had another idea
-                    self.reload()
-            except OSError:
+                self.reload()  # DHCP had another idea, a certificate ends, or somebody brought another
+            except (OSError, Problem):
                 _log.exception("housekeeping failed; it is tried again")
 
 

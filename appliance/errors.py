@@ -9,6 +9,7 @@ Problem
 ├── UnknownToken        no token has this id                                                      exit 2
 ├── UnknownUser         no user has this name                                                     exit 2
 ├── BadUser             a name or password that cannot be taken                                   exit 2
+├── BadCertificate      a certificate or key that cannot be used here                             exit 2
 ├── BadPattern          not a pattern for names, or not one in force                              exit 2
 ├── CannotListen        an address that cannot be served                                          exit 2
 ├── AlreadyServing      another daemon serves this store                                          exit 1
@@ -89,6 +90,12 @@ class UnknownUser(Problem):
 
 class BadUser(Problem):
     """A user name that is taken or none, or a password that is no protection."""
+
+    exit_code = 2
+
+
+class BadCertificate(Problem):
+    """A certificate or key that the site brought, and that does not do."""
 
     exit_code = 2
 

@@ -5,6 +5,8 @@ Nothing here takes credentials or changes anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from appliance.artifacts import add_artifacts
@@ -14,8 +16,8 @@ from appliance.registry.endpoints import BY_DIGEST, add_registry
 from appliance.registry.service import Registry
 
 
-def plain_application(registry: Registry, authority: bytes) -> web.Application:
-    """`authority` is the PEM that /ca.pem answers with."""
+def plain_application(registry: Registry, authority: Callable[[], bytes]) -> web.Application:
+    """`authority` gives the PEM that /ca.pem answers with."""
     application = web.Application()
     add_authority(application, authority)
     add_health(application, registry.store)
@@ -26,8 +28,8 @@ def plain_application(registry: Registry, authority: bytes) -> web.Application:
     return application
 
 
-def add_authority(application: web.Application, authority: bytes) -> None:
+def add_authority(application: web.Application, authority: Callable[[], bytes]) -> None:
     async def get_authority(_request: web.Request) -> web.Response:
-        return web.Response(body=authority, content_type="application/x-pem-file")
+        return web.Response(body=authority(), content_type="application/x-pem-file")
 
     application.router.add_get("/ca.pem", get_authority)

@@ -24,6 +24,7 @@ _VERBS = (
     "users",
     "tokens",
     "access",
+    "certificate",
     "client-setup",
     "service",
     "site",

@@ -36,6 +36,7 @@ PACKAGES = {
     "nginx": "nginx-light",
     "npm": "npm",
     "nsenter": "util-linux",
+    "openssl": "openssl",
     "podman": "podman",
     "reprepro": "reprepro",
     "setpriv": "util-linux",
