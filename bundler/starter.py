@@ -10,7 +10,7 @@ from bundler.errors import RecipeExists
 
 _TEXT = """\
 # What goes into the crate. Every key is explained in docs/recipe.md.
-# Next: crate-bundle keygen release.key; crate-bundle build --out . --key release.key
+# Next: crate-bundle keygen release.key; crate-bundle build --stick /media/stick --key release.key
 
 [crate]
 name = "{name}"
@@ -19,6 +19,11 @@ platforms = ["linux/amd64", "linux/arm64"]
 # serial = "auto"         # rises with every release: the UTC time, unless you count yourself
 # channel = "stable"
 # expires = 2027-12-31    # only warns: boards have no clock
+
+# What sets up a board from the stick, for the Pythons of Debian 12 and 13, Ubuntu 24.04 and Raspberry Pi OS.
+[appliance]
+# python = ["3.11", "3.12", "3.13"]
+# packages = ["dnsmasq-base", "chrony"]   # answer names and time; from the first [[apt]] below
 
 # A Kubernetes of one binary: its releases are at https://github.com/k3s-io/k3s/releases
 # [k3s]

@@ -17,7 +17,7 @@ from archive.release import BootFile
 from bundler import own_wheel as wheels
 from bundler.cache import Cache
 from bundler.recipe import Contents
-from bundler.stick.section import ApplianceSection
+from bundler.stick.section import OLDEST_PYTHON, ApplianceSection
 from mirror import origins
 from mirror.apt.section import AptSection
 from mirror.ecosystem import Resolution, ResolveContext
@@ -29,6 +29,8 @@ NAME = "appliance"
 MADE = f"{origins.MADE}wheel"
 INSTALLER = "pip"
 """Boards lack it; as a wheel it runs without being installed."""
+_STABLE = frozenset(f"cp3{minor}" for minor in range(2, OLDEST_PYTHON[1] + 1))
+"""Where a stable ABI (PEP 384) may begin, for a wheel to run on every Python that an appliance runs on."""
 
 
 async def resolve(contents: Contents, context: ResolveContext) -> Resolution:
@@ -104,19 +106,18 @@ def _boot(item: Item, served: Sequence[Target]) -> Item:
 
 
 def _fits(file: str, served: Sequence[Target]) -> dict[str, Any]:
-    """Where a wheel can be installed, as `BootFile` says it: by its tags, which are what pip goes by too."""
+    """Where a wheel can be installed, as `BootFile` says it: by its tags, which are what pip goes by too.
+
+    Empty only for what runs on any platform, and on any Python of ours: not for what happens to suit all of `served`.
+    """
     tags = parse_file_name(file).tags
     fitting = [target for target in served if not tags.isdisjoint(target.tags)]
+    anywhere = any(tag.platform == "any" for tag in tags)
+    always = any(tag.abi == "none" or (tag.abi == "abi3" and tag.interpreter in _STABLE) for tag in tags)
     return {
-        "platform": _listed([str(one.platform) for one in fitting], [str(one.platform) for one in served]),
-        "python": _listed([one.python for one in fitting], [one.python for one in served]),
+        "platform": "" if anywhere else ",".join(dict.fromkeys(str(one.platform) for one in fitting)),
+        "python": "" if always else ",".join(dict.fromkeys(one.python for one in fitting)),
     }
-
-
-def _listed(some: Iterable[str], every: Iterable[str]) -> str:
-    """Empty when it is all of them."""
-    found = list(dict.fromkeys(some))
-    return "" if set(found) == set(every) else ",".join(found)
 
 
 def _without_repository(contents: Contents, section: ApplianceSection) -> list[str]:

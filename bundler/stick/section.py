@@ -15,7 +15,7 @@ ARCHITECTURES = ("amd64", "arm64")
 """What every library that the appliance needs is published for, ready to install."""
 PYTHONS = ("3.11", "3.12", "3.13")
 """Debian 12's, Ubuntu 24.04's and Debian 13's; Raspberry Pi OS has those of the Debian that it is made of."""
-_OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON = (3, 11)
 
 
 class ApplianceSection(Section):
@@ -35,7 +35,7 @@ class ApplianceSection(Section):
     @classmethod
     def _check_python(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for version in value:
-            if tuple(map(int, version.split("."))) < _OLDEST_PYTHON:
+            if tuple(map(int, version.split("."))) < OLDEST_PYTHON:
                 raise refusal(f"the appliance does not run on Python {version}", "it takes 3.11 or later")
         return value
 
