@@ -197,7 +197,7 @@ class Charts:
                 hint='install helm, or name them as [[images]] and leave out images = "add"',
             )
         references = await self._images(section, found.items, self._values(section))
-        sections = [ImageSection(ref=reference) for reference in references]
+        sections = [ImageSection.model_validate({"ref": str(reference)}) for reference in references]
         parts = await together(
             [_image(each, platforms, self._recipe, self._connection) for each in sections], limit=AT_ONCE
         )

@@ -43,9 +43,9 @@ class Carried:
     def images(self, own: Collection[Reference]) -> list[ImageSection]:
         """Its images, but for those that the recipe names itself."""
         sections = [
-            ImageSection(layout=f"{self.folder}/{image.layout}", name=Reference.parse(image.ref))
-            if image.layout
-            else ImageSection(ref=Reference.parse(image.ref))
+            ImageSection.model_validate(
+                {"layout": f"{self.folder}/{image.layout}", "name": image.ref} if image.layout else {"ref": image.ref}
+            )
             for image in self.profile.images
         ]
         return [section for section in sections if served_name(section.reference) not in own]
