@@ -101,7 +101,8 @@ class Card:
         """START-HERE.txt, which fits a terminal of 80 by 24. It holds nothing that the card has to vouch for."""
         parts = f" in {len(self.files)} parts; have all of them at hand" if len(self.files) > 1 else ""
         return f"""\
-BuzzCrate: {self.title}, {units.size(self.size)}{parts}
+BuzzCrate: {self.lock.name}
+release {self.lock.serial}, {units.size(self.size)}{parts}
 
 This stick turns a board into a crate: a source of images and packages where
 no internet is. The board needs a 64-bit Debian 12 or 13, Raspberry Pi OS or

@@ -11,19 +11,22 @@ export PATH LC_ALL
 
 usage() {
   cat <<'END'
-Usage: sh install.sh [--fingerprint SHA256:... | --key FILE] [options] [arguments of crate-appliance install]
+Usage: sh install.sh [--fingerprint SHA256:... | --key FILE] [options] [...]
 
-Sets up crate-appliance in /opt/buzzcrate from this stick and installs the crate. Run again, it goes on or upgrades.
+Sets up crate-appliance in /opt/buzzcrate from this stick, and installs the
+crate. Run again, it goes on where it was, or upgrades.
 
-  --fingerprint SHA256:...  the fingerprint on the card of whoever signed the crate
-  --key FILE                their public key instead; it must not have come on this stick
-  --as NAME                 what to call them in the list of those who are trusted (default: release)
-  --crate FILE              the crate, or its part .000, where this folder holds several
-  --root DIR                where the store is to be (default: /var/lib/crate)
+  --fingerprint SHA256:...  of whoever signed the crate, from the card
+  --key FILE                their public key, if it did not come on this stick
+  --as NAME                 what to call them among the trusted (release)
+  --crate FILE              the crate, or its part .000, if here are several
+  --root DIR                where the store is to be (/var/lib/crate)
   --setup-only              set up crate-appliance and install no crate
   -h, --help                this text
 
-What is not listed here is handed on: sh install.sh --fingerprint SHA256:... --site site.toml
+All else is handed on to crate-appliance install:
+
+  sh install.sh --fingerprint SHA256:... --site site.toml
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused for trust.
 END

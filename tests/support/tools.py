@@ -53,6 +53,7 @@ PACKAGES = {
     "umount": "mount",
     "unshare": "util-linux",
     "wrk": "wrk",
+    "zbarimg": "zbar-tools",
 }
 # Debian keeps some of them where a plain user's PATH does not look.
 _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
