@@ -157,6 +157,7 @@ def _after(mark: str, then: str) -> str:
 _WRITE = """\
 path={path}
 save "$path"
+mkdir -p -- "$(dirname -- "$path")"
 beside=$(dirname -- "$path")/.buzzcrate.$(basename -- "$path")
 trap 'rm -f -- "$beside"' EXIT
 umask 077
@@ -171,6 +172,7 @@ _FETCH = """\
 to={to} url={url}
 if [ "$(sha256sum 2>/dev/null <"$to" | cut -d ' ' -f 1)" = {sha256} ]; then chmod {mode} -- "$to"; exit 0; fi
 save "$to"
+mkdir -p -- "$(dirname -- "$to")"
 part=$to.part
 trap 'rm -f -- "$part"' EXIT
 if command -v curl >/dev/null; then curl -fsS --noproxy '*' --connect-timeout 20 --retry 3 -o "$part" -- "$url"
