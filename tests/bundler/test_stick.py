@@ -187,7 +187,7 @@ def test_install_sh_is_what_shells_and_shellcheck_take(tmp_path: Path) -> None:
         subprocess.run([*shell, "-n", path], check=True)
         told = subprocess.run([*shell, path, "--help"], check=True, capture_output=True, text=True).stdout
         assert told.startswith("Usage: sh install.sh [--fingerprint SHA256:... | --key FILE]")
-            assert len(told.splitlines()) <= SCREEN[1]
+        assert len(told.splitlines()) <= SCREEN[1]
         assert max(map(len, told.splitlines())) <= SCREEN[0]
 
 
