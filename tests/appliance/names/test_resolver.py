@@ -39,8 +39,8 @@ class Names:
     def ask(self, *words: str) -> tuple[str, list[str]]:
         """The status and the answers to a question."""
         told = subprocess.run(
-            [tool("dig"), f"@{self._address}", "-p", str(self.port), "+tries=1", "+time=5", "+noall", "+comments", "+answer",
-             *words],
+            [tool("dig"), f"@{self._address}", "-p", str(self.port), "+tries=1", "+time=5", "+noall", "+comments",
+             "+answer", *words],
             check=False, capture_output=True, text=True,
         ).stdout  # fmt: skip
         status = told.partition("status: ")[2].partition(",")[0]

@@ -1,0 +1,150 @@
+"""Names and time on a booted board, from a stick that carries their packages: set up, asked by others, taken down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance.site.files import site
+from tests.support.lab import Lab, lab
+from tests.support.ports import wait_until
+from tests.support.sticks import stick
+from tests.support.tools import tool
+
+pytestmark = pytest.mark.xdist_group("nodes")
+
+SECTION = """\
+platforms = ["linux/amd64"]
+python = ["3.11"]
+packages = []
+
+[[apt]]
+name = "debian"
+packages = ["dnsmasq-base", "chrony"]
+architectures = ["amd64"]
+"""
+# What `install --site` does with names and time, and nothing else of it.
+_SETUP = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from appliance import names
+from appliance.site.model import Site
+from appliance.store import Store
+with Store.open(Path("/var/lib/crate")) as store:
+    print(json.dumps(asdict(names.setup(Site.load(Path(sys.argv[1])), store))))
+"""
+_BARE = "from appliance.names import setting_up; setting_up.apt_sources = lambda *_: {}"
+_TEARDOWN = """
+import json
+from pathlib import Path
+from appliance import names
+print(json.dumps(names.teardown(Path("/var/lib/crate"))))
+"""
+_QUERY = (
+    "chronyd -Q -x -t 8 -u root 'server 10.77.0.1 iburst maxsamples 1' 'cmdport 0' 'bindcmdaddress /'"
+    " 'pidfile /run/query.pid'"
+)
+
+
+class Board:
+    """The appliance of the room, with crate-appliance on it, served and reachable."""
+
+    def __init__(self, room: Lab) -> None:
+        self.room = room
+        self.machine = room.appliance
+
+    def python(self, script: str, *words: str) -> str:
+        command = f"/opt/buzzcrate/current/bin/python - {' '.join(words)}"
+        return self.machine.run(command, given=script).stdout
+
+    def setup(self, text: str, *, bare: bool = False) -> dict[str, list[str]]:
+        """With `bare`, as if the crate carried no packages."""
+        self.machine.run("cat >/root/site.toml", given=text)
+        told: dict[str, list[str]] = json.loads(self.python(_BARE * bare + _SETUP, "/root/site.toml"))
+        return told
+
+    def ask(self, *words: str) -> str:
+        """Asked from another machine of the room."""
+        return self.room.here([tool("dig"), "@10.77.0.1", "+tries=1", "+short", *words], check=False).stdout.strip()
+
+    def active(self, unit: str) -> bool:
+        return self.machine.run(f"systemctl is-active {unit}", check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    made = stick(tmp_path_factory.mktemp("stick"), serial=1, section=SECTION)
+    with lab(nodes=1, appliance=True) as room:
+        shutil.copytree(made.folder, room.appliance.media, dirs_exist_ok=True)
+        room.appliance.run(f"sh /media/install.sh --fingerprint {made.key.fingerprint}")
+        room.appliance.run("crate-appliance service install")
+        yield Board(room)
+
+
+def test_without_the_packages_it_says_what_to_add_and_stops_nothing(board: Board) -> None:
+    told = board.setup(site(1), bare=True)
+    for package, warning in zip(("chrony", "dnsmasq-base"), told["warnings"], strict=True):
+        assert warning.startswith(f"{package} is missing, and the crate carries no packages for Debian")
+        assert f'[[apt]] packages = ["{package}"]' in warning
+    # the clock needs no package
+    assert board.active("buzzcrate-clock.service")
+    assert json.loads(board.python(_TEARDOWN))
+
+
+def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
+    before = board.machine.run("ls /etc/systemd/system /etc/buzzcrate", check=False).stdout
+    text = site(1)
+    told = board.setup(text)
+    assert told["warnings"] == []
+    assert "dnsmasq-base is installed from the crate" in told["changed"]
+    assert "chrony is installed from the crate" in told["changed"]
+
+    assert board.ask("n1.crate.internal") == "10.77.0.11"
+    assert board.ask("crate.internal") == "10.77.0.1"
+    assert board.ask("-x", "10.77.0.11") == "n1.crate.internal."
+    assert board.ask("shop.apps.crate.internal") == "10.77.0.11"
+    assert board.ask("example.org") == ""
+    log = board.machine.run("cat /var/lib/crate/site/names.log").stdout
+    assert "10.77.0.254" in next(line for line in log.splitlines() if "config example.org is NXDOMAIN" in line)
+
+    # a real client believes the server, and hears how far it is from a reference clock
+    said = board.machine.run(_QUERY, check=False)
+    assert "System clock wrong by" in said.stdout + said.stderr
+    assert stratum(board) == 10
+    # the distribution's own service, which asks the internet, was kept from starting
+    assert not board.active("chrony.service")
+    assert board.machine.run("systemctl is-enabled chrony.service", check=False).stdout.strip() == "disabled"
+
+    again = board.setup(text)
+    assert (again["changed"], again["warnings"]) == ([], [])
+    moved = board.setup(text.replace("10.77.0.11", "10.77.0.31"))
+    assert moved["changed"] == ["buzzcrate-names.service is started"]
+    assert board.ask("n1.crate.internal") == "10.77.0.31"
+
+    board.machine.reboot()
+    assert board.active("buzzcrate-clock.service")
+    wait_until(lambda: board.active("buzzcrate-time.service") and not board.ask("crate").startswith(";;"), "names")
+    assert board.ask("n1.crate.internal") == "10.77.0.31"
+    assert stratum(board) == 10
+
+    only_time = board.setup(text.replace("[[nodes]]", "names = false\n[[nodes]]", 1))
+    assert only_time["changed"] == ["buzzcrate-names.service is gone"]
+    assert board.ask("n1.crate.internal").startswith(";;")
+    gone = json.loads(board.python(_TEARDOWN))
+    assert "buzzcrate-time.service is gone" in gone
+    assert board.machine.run("ls /etc/systemd/system /etc/buzzcrate", check=False).stdout == before
+    assert json.loads(board.python(_TEARDOWN)) == []
+    assert board.room.escaped() == 0
+
+
+def stratum(board: Board) -> int:
+    """What the time server says of itself (RFC 5905, 7.3), to a machine of the room."""
+    ask = (
+        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(5);"
+        "s.sendto(b'\\x23' + bytes(47), ('10.77.0.1', 123)); print(s.recv(512)[1])"
+    )
+    return int(board.room.here(["python3", "-c", ask]).stdout)
