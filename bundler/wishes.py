@@ -67,12 +67,14 @@ def extended(recipe: Recipe, wishes: Iterable[Wish]) -> Recipe:
 
 
 def matching(contents: Contents, section: str, table: Mapping[str, Any]) -> BaseModel | None:
-    """The section of the recipe that packages would join: the first that asks for some by name."""
-    for candidate in getattr(contents, section):
-        if getattr(candidate, _PACKAGES[section]) and getattr(candidate, "name", "") == table.get("name", ""):
-            found: BaseModel = candidate
-            return found
-    return None
+    """The section of the recipe that says where such packages come from, and for what they are.
+
+    The first that asks for some by name, which they would join; else the first at all, which is taken as a pattern.
+    """
+    fitting: list[BaseModel] = [
+        candidate for candidate in getattr(contents, section) if getattr(candidate, "name", "") == table.get("name", "")
+    ]
+    return next((it for it in fitting if getattr(it, _PACKAGES[section])), fitting[0] if fitting else None)
 
 
 def named(contents: Contents, wish: Wish) -> bool:
@@ -101,14 +103,14 @@ def _with_packages(kind: type[BaseModel]) -> Callable[[Contents, Wish], Contents
         key = _PACKAGES[wish.section]
         sections: tuple[BaseModel, ...] = getattr(contents, wish.section)
         words = getattr(kind.model_validate(wish.table), key)
-        joined = matching(contents, wish.section, wish.table)
-        if joined is None:
+        found = matching(contents, wish.section, wish.table)
+        if found is None:
             changed = (*sections, kind.model_validate(wish.table))
-        elif wish.apart:
-            changed = (*sections, joined.model_copy(update={**_emptied(joined), key: words}))
+        elif wish.apart or not getattr(found, key):
+            changed = (*sections, found.model_copy(update={**_emptied(found), key: words}))
         else:
-            more = joined.model_copy(update={key: tuple(dict.fromkeys((*getattr(joined, key), *words)))})
-            changed = tuple(more if section is joined else section for section in sections)
+            more = found.model_copy(update={key: tuple(dict.fromkeys((*getattr(found, key), *words)))})
+            changed = tuple(more if section is found else section for section in sections)
         return contents.model_copy(update={wish.section: changed})
 
     return add

@@ -267,8 +267,8 @@ def test_containerd_and_podman_miss_images(crate: Crate, tmp_path: Path, contain
     (tmp_path / "certs").mkdir()
     shutil.copy(ca(crate), tmp_path / "certs/ca.crt")
     with podman() as program:
-        pulled = ["pull", "--cert-dir", tmp_path / "certs", f"{crate.address}/quay.io/team/tool:1"]
-        command([*program, *pulled], expect=125)
+        certificates = ["--cert-dir", str(tmp_path / "certs")]
+        command([*program, "pull", *certificates, f"{crate.address}/quay.io/team/tool:1"], expect=125)
     assert noted(crate) == {("image", "registry.k8s.io/pause:3.10"), ("image", "quay.io/team/tool:1")}
 
 
