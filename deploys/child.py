@@ -27,19 +27,22 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     for library in ("pyinfra", "paramiko"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # they say, in colours, what events say
+    # a greenlet of its own, so that a signal can end it wherever it is
+    work = gevent.spawn(_carry_out, sys.stdin.read())
+    for name in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(name, _end, work)
+    return int(work.get())
+
+
+def _carry_out(text: str) -> int:
     try:
-        order = _order(sys.stdin.read())
-        work = gevent.spawn(Session(order, _emit).carry_out, waves(order))
-        signal_handlers = [gevent.signal_handler(name, _end, work) for name in (signal.SIGTERM, signal.SIGINT)]
-        good = work.get()
+        order = _order(text)
+        return 0 if Session(order, _emit).carry_out(waves(order)) else 1
     except Interrupted:
         return _TOLD_TO_END
     except Problem as error:
         sys.stderr.write(f"{error.what}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
-    for handler in signal_handlers:
-        handler.cancel()
-    return 0 if good else 1
 
 
 def _order(text: str) -> Order:
@@ -64,5 +67,5 @@ def _emit(event: Event) -> None:
         os._exit(1)
 
 
-def _end(work: Greenlet[..., bool]) -> None:
+def _end(work: Greenlet[[str], int]) -> None:
     work.kill(Interrupted("told to end"), block=False)

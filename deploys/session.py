@@ -26,6 +26,7 @@ from deploys.order import Node, Order
 from deploys.running import RESTARTING, Run, Wave
 
 _log = logging.getLogger(__name__)
+_TOLD_TO_END = Interrupted("the run was told to end", hint="the same command goes on from here")
 _AWAY = (Unreachable, NotTrusted, NotAdmitted)
 
 
@@ -124,7 +125,7 @@ class Session:
         try:
             gevent.joinall(workers)
         except BaseException:
-            gevent.killall(workers, exception=Interrupted)
+            gevent.killall(workers, exception=_TOLD_TO_END)
             raise
         return [run for run, worker in zip(runs, workers, strict=True) if worker.value]
 
@@ -135,7 +136,7 @@ class Session:
             self._reach(run.host)
             wave.add(run)
         except Interrupted:
-            self._fail(wave, run, Interrupted("told to end", hint="the same command goes on from here"))
+            self._fail(wave, run, _TOLD_TO_END)
         except NodeProblem as problem:
             self._fail(wave, run, problem)
         except Exception as error:
