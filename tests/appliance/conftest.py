@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.appliance.board import Board
+from tests.appliance.board import board as booted
 from tests.support.crates import CrateMaker, Key, make_key
 
 
@@ -23,3 +26,10 @@ def maker(tmp_path: Path) -> CrateMaker:
     for number in range(20):
         made.file(f"f{number:02}", noise.randbytes(150_000 + number))
     return made
+
+
+@pytest.fixture(scope="session")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """A booted appliance and one node; tests that ask for it belong to the group `nodes`."""
+    with booted(tmp_path_factory.mktemp("board")) as ready:
+        yield ready

@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
-
 import pytest
 
+from tests.appliance.board import Board
 from tests.appliance.site.files import site
-from tests.support.lab import Lab, lab
 from tests.support.ports import wait_until
-from tests.support.sticks import stick
-from tests.support.tools import tool
 
 pytestmark = pytest.mark.xdist_group("nodes")
 
-SECTION = """\
-platforms = ["linux/amd64"]
-python = ["3.11"]
-packages = []
-
-[[apt]]
-name = "debian"
-packages = ["dnsmasq-base", "chrony"]
-architectures = ["amd64"]
-"""
-# What `install --site` does with names and time, and nothing else of it.
-_SETUP = """
-import json, sys
-from dataclasses import asdict
-from pathlib import Path
-from appliance import names
-from appliance.site.model import Site
-from appliance.store import Store
-with Store.open(Path("/var/lib/crate")) as store:
-    print(json.dumps(asdict(names.setup(Site.load(Path(sys.argv[1])), store))))
-"""
-_BARE = "from appliance.names import setting_up; setting_up.apt_sources = lambda *_: {}"
-_TEARDOWN = """
-import json
-from pathlib import Path
-from appliance import names
-print(json.dumps(names.teardown(Path("/var/lib/crate"))))
-"""
 _QUERY = (
     "chronyd -Q -x -t 8 -u root 'server 10.77.0.1 iburst maxsamples 1' 'cmdport 0' 'bindcmdaddress /'"
     " 'pidfile /run/query.pid'"
 )
-
-
-class Board:
-    """The appliance of the room, with crate-appliance on it, served and reachable."""
-
-    def __init__(self, room: Lab) -> None:
-        self.room = room
-        self.machine = room.appliance
-
-    def python(self, script: str, *words: str) -> str:
-        command = f"/opt/buzzcrate/current/bin/python - {' '.join(words)}"
-        return self.machine.run(command, given=script).stdout
-
-    def setup(self, text: str, *, bare: bool = False) -> dict[str, list[str]]:
-        """With `bare`, as if the crate carried no packages."""
-        self.machine.run("cat >/root/site.toml", given=text)
-        told: dict[str, list[str]] = json.loads(self.python(_BARE * bare + _SETUP, "/root/site.toml"))
-        return told
-
-    def ask(self, *words: str) -> str:
-        """Asked from another machine of the room."""
-        return self.room.here([tool("dig"), "@10.77.0.1", "+tries=1", "+short", *words], check=False).stdout.strip()
-
-    def active(self, unit: str) -> bool:
-        return self.machine.run(f"systemctl is-active {unit}", check=False).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    made = stick(tmp_path_factory.mktemp("stick"), serial=1, section=SECTION)
-    with lab(nodes=1, appliance=True) as room:
-        shutil.copytree(made.folder, room.appliance.media, dirs_exist_ok=True)
-        room.appliance.run(f"sh /media/install.sh --fingerprint {made.key.fingerprint}")
-        room.appliance.run("crate-appliance service install")
-        yield Board(room)
 
 
 def test_without_the_packages_it_says_what_to_add_and_stops_nothing(board: Board) -> None:
@@ -92,7 +23,7 @@ def test_without_the_packages_it_says_what_to_add_and_stops_nothing(board: Board
         assert f'[[apt]] packages = ["{package}"]' in warning
     # the clock needs no package
     assert board.active("buzzcrate-clock.service")
-    assert json.loads(board.python(_TEARDOWN))
+    assert board.teardown()
 
 
 def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
@@ -134,10 +65,10 @@ def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
     only_time = board.setup(text.replace("[[nodes]]", "names = false\n[[nodes]]", 1))
     assert only_time["changed"] == ["buzzcrate-names.service is gone"]
     assert board.ask("n1.crate.internal").startswith(";;")
-    gone = json.loads(board.python(_TEARDOWN))
+    gone = board.teardown()
     assert "buzzcrate-time.service is gone" in gone
     assert board.machine.run("ls /etc/systemd/system /etc/buzzcrate", check=False).stdout == before
-    assert json.loads(board.python(_TEARDOWN)) == []
+    assert board.teardown() == []
     assert board.room.escaped() == 0
 
 

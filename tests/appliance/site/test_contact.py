@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.site.files import HEAD, node, site
+from tests.appliance.terminal import Seen, at_terminal
 from tests.support.lab import Lab, Spec, lab
 from tests.support.lab.machine import Told
 
@@ -51,6 +52,10 @@ class Appliance:
 
     def site(self, *words: str, given: str = "") -> Told:
         return self(*words, "--site", str(self.file), given=given)
+
+    def at_terminal(self, *words: str, answers: list[tuple[str, str]]) -> Seen:
+        command: list[str | Path] = [sys.executable, "-c", _MAIN, "--root", self._root, *words, "--site", self.file]
+        return at_terminal(self.room.words(*command), answers)
 
     @property
     def key(self) -> str:
@@ -220,3 +225,15 @@ def test_neighbours_are_found_and_become_a_site_file(appliance: Appliance) -> No
     assert found["nodes"] == [{"name": "n1", "address": "10.77.0.11", "role": "server", "local": False}]
     assert (found["address"], found["network"], found["apps"]) == ("10.77.0.1", "10.77.0.0/24", "10.77.0.203")
     assert appliance(*words).returncode == 2
+
+
+def test_a_person_compares_the_fingerprint_and_types_the_password(appliance: Appliance, fingerprint: str) -> None:
+    appliance.room["n1"].run("rm -rf ~anna/.ssh")
+    seen = appliance.at_terminal("nodes", "add", "n1", "10.77.0.11", answers=[("what it says? [y/N]:", "n")])
+    assert seen.code == 3
+    assert fingerprint in seen.screen
+    answers = [("what it says? [y/N]:", "y"), ("Password of anna on n1 (10.77.0.11), used once", PASSWORD)]
+    seen = appliance.at_terminal("nodes", "add", "n1", "10.77.0.11", answers=answers)
+    assert seen.code == 0, seen.screen
+    assert "n1 is in" in seen.screen
+    assert PASSWORD not in seen.screen
