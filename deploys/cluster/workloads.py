@@ -64,7 +64,9 @@ def delayed(item: Object, items: Sequence[Object]) -> Late | None:
     seen = status.get("observedGeneration", 0) >= item.get("metadata", {}).get("generation", 0)
     if seen and settled and min(there, updated) >= wanted:
         return None
-    what = f"{_short(identity)}: {there} of {wanted}"
+    if not seen or not settled:
+        return Late(f"{_short(identity)}: not looked at yet")
+    what = f"{_short(identity)}: {there} of {wanted}" + (f", {updated} of them new" if updated < there else "")
     pods = [pod for pod in items if pod.get("kind") == "Pod" and _belongs(pod, item)]
     for pod in pods:
         if trouble := _trouble(pod):

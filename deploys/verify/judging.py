@@ -110,8 +110,8 @@ def _images(items: Sequence[Object], expected: Expected) -> Iterator[Verdict]:
     for image, pods in unknown.items():
         what = f"{image} was loaded from an archive, whose images are not listed one by one; runs in {_some(pods)}"
         yield Verdict("images", "warning", what, "[k3s] airgap = false in the recipe brings them one by one")
-    if judged and not foreign:
-        yield Verdict("images", "fine", f"{_count(judged, 'container')} run images of the crate")
+    if judged and not foreign and not unknown:
+        yield Verdict("images", "fine", f"all images are the crate's ({_count(judged, 'container')})")
 
 
 def _containers(items: Sequence[Object]) -> Iterator[tuple[str, str, str]]:

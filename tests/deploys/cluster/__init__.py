@@ -1,0 +1,1 @@
+"""The wave that gives a cluster its profiles."""

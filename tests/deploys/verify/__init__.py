@@ -1,0 +1,1 @@
+"""The wave that judges a cluster."""

@@ -1,0 +1,1 @@
+"""Profiles, from their folders to what a cluster is given."""
