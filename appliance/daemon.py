@@ -29,6 +29,7 @@ from appliance.errors import AlreadyServing, CannotListen
 from appliance.files import add_files
 from appliance.health import add_health
 from appliance.mirrors import add_catch_all, add_mirrors
+from appliance.names_log import NamesLog
 from appliance.plain import add_authority, plain_application
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
@@ -101,7 +102,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         async with AsyncExitStack() as stack:
             stack.callback(self._registry.close)
-            stack.push_async_callback(_cancel, loop.create_task(self._registry.requests.keep_writing()))
+            stack.push_async_callback(_cancel, loop.create_task(self._keep_requests()))
             runners: list[web.AppRunner] = []
             stack.push_async_callback(_end, runners)
             runners.append(await _listen(self._application(), self._settings.listen, self._context))
@@ -145,6 +146,10 @@ class Daemon:
         scheme = "https" if self._settings.tls else "http"
         plain = f" and http://{self._settings.plain}" if self._settings.plain else ""
         _log.info("serving at %s://%s%s, as %s", scheme, self._settings.listen, plain, ", ".join(self._names))
+
+    async def _keep_requests(self) -> None:
+        requests, names = self._registry.requests, NamesLog(self._registry.store.root)
+        await requests.keep_writing(lambda: names.read_into(requests))
 
     async def _keep_house(self) -> None:
         while True:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from appliance.database import Database
@@ -94,7 +94,7 @@ class Requests:
             return
         try:
             fresh = self._write(pending)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             _missing.warning("requests wait to be written down: %s", error)
             self._take_back(pending)
             return
@@ -162,11 +162,15 @@ class Requests:
             keys = [request.key for request in only]
             return connection.executemany("DELETE FROM requests WHERE kind = ? AND name = ?", keys).rowcount
 
-    async def keep_writing(self) -> None:
-        """For as long as the daemon serves; what is left is written when it is cancelled."""
+    async def keep_writing(self, gather: Callable[[], None]) -> None:
+        """For as long as the daemon serves; what is left is written when it is cancelled.
+
+        `gather` notes what others wrote down, each time before.
+        """
         try:
             while True:
                 await asyncio.sleep(FLUSH)
+                await asyncio.to_thread(gather)
                 if self._pending or self._dropped:
                     await asyncio.to_thread(self.flush)
         finally:
