@@ -7,8 +7,10 @@ off. The root is that of the lab's appliance.
 from __future__ import annotations
 
 import os
+import platform
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -16,10 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.apt.sources import apt_settings, machine_sources
 from tests.support.lab import roots
 from tests.support.tools import root, tool
 
 _PATIENCE = 280  # seconds
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class Board:
     def of(cls, folder: Path, suite: str, stick: Path, before: str = "") -> Board:
         root("boards are made of namespaces and overlays")
         return cls(folder, (roots.machine_root(suite, roots.APPLIANCE),), stick, before)
+
+    @classmethod
+    def emulated(cls, folder: Path, suite: str, architecture: str, stick: Path) -> Board:
+        """One of another architecture, which qemu's user mode emulates: every program on it is of that architecture."""
+        root("boards are made of namespaces and overlays")
+        return cls(folder, (_foreign_root(suite, architecture),), stick)
 
     def copy(self, folder: Path, stick: Path) -> Board:
         """Another board, which begins where this one is."""
@@ -126,3 +137,33 @@ mount --bind -o ro {self.stick} $ROOT/media
 exec chroot $ROOT /bin/sh -c {shlex.quote(f"cd /root; {command}")}
 """
         return [tool("unshare"), "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script]
+
+
+def _foreign_root(suite: str, architecture: str) -> Path:
+    """A Debian of another architecture, with python3 and an ssh client. Takes about four minutes the first time."""
+    _emulate(architecture)
+    with roots.kept(f"{suite}-{architecture}") as made:
+        if not made.is_dir():
+            partial = made.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            url = machine_sources(apt_settings())[0].url
+            words = [tool("debootstrap"), f"--arch={architecture}", "--foreign", "--variant=minbase"]
+            for step in (
+                [*words, "--include=python3,openssh-client", suite, str(partial), url],
+                [tool("chroot"), str(partial), "/debootstrap/debootstrap", "--second-stage"],
+            ):
+                subprocess.run(step, check=True, capture_output=True)
+            partial.rename(made)
+    return made
+
+
+def _emulate(architecture: str) -> None:
+    """Has the kernel hand programs of `architecture` to qemu, in every root (binfmt_misc's flag F)."""
+    machine = _MACHINES[architecture]
+    if platform.machine() == machine:
+        return
+    tool(f"qemu-{machine}-static")
+    if not _BINFMT.joinpath("register").exists():
+        subprocess.run([tool("mount"), "-t", "binfmt_misc", "binfmt_misc", _BINFMT], check=True)
+    if not _BINFMT.joinpath(f"qemu-{machine}").exists():
+        subprocess.run([tool("update-binfmts"), "--enable", f"qemu-{machine}"], check=True)

@@ -209,3 +209,29 @@ def test_nothing_of_the_stick_runs_but_what_was_verified(tmp_path: Path, first: 
     path = "cd /media && PATH=.:/media:$PATH PYTHONPATH=/media PYTHONSTARTUP=/media/json.py"
     board.succeed(f"{path} sh install.sh --fingerprint {first.key.fingerprint} --setup-only")
     assert not board.path("root/caught").exists()
+
+
+@pytest.mark.long
+def test_an_arm64_crate_sets_up_an_arm64_board(tmp_path: Path) -> None:
+    """Emulated, so that what was installed really is loaded: every native library is imported."""
+    made = stick(tmp_path / "made", serial=1, section='platforms = ["linux/arm64", "linux/amd64"]\npackages = []')
+    board = Board.emulated(tmp_path / "board", "bookworm", "arm64", made.folder)
+    assert "aarch64" in board.succeed("uname -m")
+    told = board.succeed(f"{INSTALL} --fingerprint {made.key.fingerprint}")
+    assert "generation 1 is active now: site 1" in told
+    assert "0.1.0" in board.succeed(VERSION)
+    libraries = "aiohttp._http_parser, bcrypt, cryptography.x509, gevent, nacl.bindings, pydantic, pysequoia, yaml"
+    told = board.succeed(
+        "/opt/buzzcrate/current/bin/python -c "
+        f"'import {libraries}, zstandard.backend_c, sysconfig; print(sysconfig.get_platform(), yaml.__with_libyaml__)'"
+    )
+    assert told.split() == ["linux-aarch64", "True"]
+    tags = {line for path in _current(board).rglob("*.dist-info/WHEEL") for line in path.read_text().splitlines()}
+    native = {tag for tag in tags if tag.startswith("Tag: ") and not tag.endswith("-any")}
+    assert native
+    assert [tag for tag in native if "aarch64" not in tag] == []
+
+
+def _current(board: Board) -> Path:
+    """The folder of the release that is current, seen from outside."""
+    return board.path("opt/buzzcrate") / board.path(CURRENT).readlink()

@@ -25,6 +25,7 @@ from bundler.stick.board.machine import Choice
 
 HOME = Path("/opt/buzzcrate")
 COMMAND = Path("/usr/local/bin/crate-appliance")
+UNIT = Path("/etc/systemd/system/crate-appliance.service")
 GROWTH = 6  # unpacked and compiled, a wheel takes more than four times its size, and it lies beside that meanwhile
 
 
@@ -68,7 +69,8 @@ def set_up(head: Head, choice: Choice, work: Path) -> None:
     current = HOME / "current"
     previous = current.resolve() if current.exists() else None
     if previous != folder:
-        (HOME / ".restart").touch()  # until it is done, whoever runs this next has to do it
+        if previous:
+            (HOME / ".restart").touch()  # until it is done, whoever runs this next has to do it
         _link(current, Path("releases", folder.name))
         for other in (HOME / "releases").iterdir():
             if other not in {folder, previous}:
@@ -83,8 +85,8 @@ def settle() -> None:
         COMMAND.parent.mkdir(parents=True, exist_ok=True)
         _link(COMMAND, HOME / "current/bin/crate-appliance")
     if (HOME / ".restart").exists():
-        if Path("/run/systemd/system").is_dir():
-            subprocess.run(["systemctl", "try-restart", "crate-appliance.service"], check=False)
+        if UNIT.exists() and Path("/run/systemd/system").is_dir():
+            subprocess.run(["systemctl", "try-restart", UNIT.name], check=False)
         (HOME / ".restart").unlink()
 
 
