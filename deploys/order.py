@@ -112,8 +112,8 @@ class K3s(_Part):
 class Check(_Part):
     """What *verify* asks of a profile: `url` answers with `status` and holds `text`, asked from every node.
 
-    `host` goes into the Host header, for an ingress; `{node}` in `url` is the address of the node that asks, `{web.demo}`
-    that of the service `web` in the namespace `demo`.
+    `host` goes into the Host header, for an ingress. In `url`, `{node}` is the address of the node that asks, and
+    `{web.demo}` that of the service `web` in the namespace `demo`.
     """
 
     name: str

@@ -13,6 +13,7 @@ from tests.deploys.cluster.documents import Document, deployment, node, pod
 
 DIGEST, OTHER = (f"sha256:{letter * 64}" for letter in "ab")
 NODES = (Node(name="n1", address="10.77.0.11", role="server"), Node(name="n2", address="10.77.0.12", role="agent"))
+LOADED = "was loaded from an archive, whose images are not listed one by one"
 EXPECTED = Expected(NODES, {"n1", "n2"}, "v1.36.4+k3s1", {DIGEST})
 BOTH = [node("n1"), node("n2")]
 GOOD = [deployment(), pod(image_id=f"ghcr.io/team/app@{DIGEST}")]
@@ -110,8 +111,7 @@ CASES: dict[str, tuple[list[Document], list[Document], dict[str, Any], list[str]
         {"unlisted": True},
         [
             "fine nodes: 2 nodes Ready, v1.36.4+k3s1",
-            f"warning images: r/app:1 ({OTHER}) was loaded from an archive, whose images are not listed one by one;"
-            + " runs in lab/web-1",
+            f"warning images: r/app:1 ({OTHER}) {LOADED}; runs in lab/web-1",
         ],
     ),
     "no list of digests to judge by": (
