@@ -6,8 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance import locks, names, service
+from appliance import locks, service
 from appliance.errors import NotRemovable
+from appliance.names.setting_up import teardown
 from appliance.site.folder import SiteFolder
 
 PROGRAM = Path("/opt/buzzcrate")
@@ -32,7 +33,7 @@ def uninstall(root: Path, *, purge: bool) -> Uninstalled:
     if locks.held(root / "daemon.lock"):
         raise NotRemovable(f"a daemon still serves {root}", hint="end that crate-appliance serve, and run this again")
     try:
-        done += names.teardown(root)
+        done += teardown(root)
         if purge and root.exists():
             shutil.rmtree(root)
             done.append(f"removed {root}")

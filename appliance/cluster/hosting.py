@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance import names, service
+from appliance import service
+from appliance.names import setting_up
 from appliance.site.folder import SiteFolder
 from appliance.site.meeting import Asks, meet
 from appliance.site.model import Site
@@ -45,7 +46,7 @@ def serve(store: Store, say: Say) -> None:
 
 def answer(store: Store, site: Site, say: Say) -> None:
     """Names and time, as the site file wants them now."""
-    report = names.setup(site, store)
+    report = setting_up.setup(site, store)
     for line in report.changed:
         say(line)
     for warning in report.warnings:

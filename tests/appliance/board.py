@@ -27,18 +27,18 @@ _SETUP = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from appliance import names
+from appliance.names import setting_up
 from appliance.site.model import Site
 from appliance.store import Store
 with Store.open(Path("/var/lib/crate")) as store:
-    print(json.dumps(asdict(names.setup(Site.load(Path(sys.argv[1])), store))))
+    print(json.dumps(asdict(setting_up.setup(Site.load(Path(sys.argv[1])), store))))
 """
 _BARE = "from appliance.names import setting_up; setting_up.apt_sources = lambda *_: {}"
 _TEARDOWN = """
 import json
 from pathlib import Path
-from appliance import names
-print(json.dumps(names.teardown(Path("/var/lib/crate"))))
+from appliance.names import setting_up
+print(json.dumps(setting_up.teardown(Path("/var/lib/crate"))))
 """
 
 
