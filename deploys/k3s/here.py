@@ -37,6 +37,7 @@ echo "bits=$(getconf LONG_BIT 2>/dev/null || echo 64)"
 set -- $(ip -o -4 addr show to {shlex.quote(address)} 2>/dev/null)
 echo "interface=${{2:-}}"
 echo "active=$(systemctl is-active {layout.unit(role)} 2>/dev/null)"
+echo "restarts=$(systemctl show -p NRestarts --value {layout.unit(role)} 2>/dev/null)"
 echo "enabled=$(systemctl is-enabled {layout.unit(role)} 2>/dev/null)"
 if [ -e {layout.unit_path(other)} ]; then echo other=yes; fi
 if [ -s {joined} ]; then echo joined=yes; fi
@@ -48,12 +49,16 @@ if [ -s {joined} ]; then echo joined=yes; fi
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """A node as it is: `interface` has its address (empty behind a translated one), `joined` when in a cluster."""
+    """A node as it is: `interface` has its address (empty behind a translated one), `joined` when in a cluster.
+
+    `active` is the service's state in systemd's words, `restarts` how often it was started again because it failed.
+    """
 
     platform: Platform | None
     interface: str
     active: str
     enabled: bool
+    restarts: int
     joined: bool
     files: Mapping[str, FileNow]
 
@@ -104,6 +109,7 @@ def look_around(run: Run) -> Here:
         interface=found.get("interface", "").partition("@")[0],
         active=found.get("active", ""),
         enabled=found.get("enabled") == "enabled",
+        restarts=int(found.get("restarts") or 0),
         joined="joined" in found,
         files=files,
     )

@@ -89,7 +89,8 @@ if [ -n "$since" ]; then $read --since "$since" 2>/dev/null || $read; else $read
 
 def due(here: Here, place: Placement) -> bool:
     """Whether k3s has to be started: it is not running, or it runs from something else than what is to be there."""
-    return here.active not in _LIVES or here.text(layout.STARTED) != place.started
+    failing = here.active == "activating" and here.restarts > 0
+    return failing or here.active not in _LIVES or here.text(layout.STARTED) != place.started
 
 
 def due_now(run: Run, place: Placement) -> bool:

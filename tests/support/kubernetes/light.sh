@@ -1,7 +1,7 @@
 # The light double: no Kubernetes at all. A server keeps the cluster as files and answers on 6443 in lines of its own;
 # agents report there every second; `kubectl` reads and writes those files. For everything that is about waves.
 #
-# /lab/kubectl/<words joined by _, / as ,> is what kubectl answers to those words.
+# /lab/kubectl/<words joined by _, / as ,> is what kubectl answers to those words, or the program that does.
 # Every word that kubectl was told is in /var/log/k3s-double.log of the server that keeps the cluster.
 state=$data/server/db/cluster
 answers=/lab/kubectl
@@ -96,6 +96,8 @@ run_server() {
   check_pin "${cfg[token]}" "$tls/server-ca.crt"
   cfg[token]=$secret
   open_database
+  # `<version> late` in the list of what breaks: not before the database has been migrated
+  [ ! -e "$breaks" ] || ! grep -qxF "$version late" "$breaks" || die "this version was told to fail late on this node"
   kubeconfig "https://127.0.0.1:$port" "$tls/server-ca.crt" "$conf/k3s.yaml"
   kubeconfig "https://127.0.0.1:$port" "$tls/server-ca.crt" "$data/agent/kubelet.kubeconfig"
   chmod "${cfg[write-kubeconfig-mode]:-600}" "$conf/k3s.yaml"
@@ -221,7 +223,10 @@ kube() {
   local words=() format="" raw="" name file word header=1 lenient=""
   note "kubectl $*"
   file=$(tr ' /' '_,' <<<"$*")
-  if [ -e "$answers/$file" ]; then
+  if [ -x "$answers/$file" ]; then
+    "$answers/$file"
+    return
+  elif [ -e "$answers/$file" ]; then
     cat "$answers/$file"
     return
   fi
