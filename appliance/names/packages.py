@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.names.errors import NoPackage
+from deploys.base.sources import RELEASES
 
 _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 _SUITE = re.compile(r"^Suites:\s*(\S+)$", re.MULTILINE)
@@ -36,7 +37,7 @@ def install(package: str, sources: Mapping[str, str], *, silence: Sequence[str] 
     hint = f'add it to the recipe: [[apt]] packages = ["{package}"]; or install it here another way'
     if not program("apt-get"):
         raise NoPackage(f"{package} is missing, and there is no apt here to install it with", hint=f"install {package}")
-    suitable = {name: text for name, all_ in sources.items() if (text := for_release(all_, codename()))}
+    suitable = {name: text for name, whole in sources.items() if (text := for_release(whole, codename()))}
     if not suitable:
         what = f"{package} is missing, and the crate carries no packages for {platform_name()}"
         raise NoPackage(what, hint=hint)
@@ -49,15 +50,17 @@ def install(package: str, sources: Mapping[str, str], *, silence: Sequence[str] 
 
 
 def for_release(sources: str, release: str) -> str:
-    """Those blocks of a `.sources` file that are for a release of the system (`bookworm`); all when none is named."""
+    """Those blocks of a `.sources` file that a system of that `release` (`bookworm`) may install from."""
     blocks = [block for block in re.split(r"\n(?=Types:)", sources) if block.strip()]
-    found = [block.strip("\n") for block in blocks if _is_for(block, release)]
+    found = [block.strip("\n") for block in blocks if _fits(block, release)]
     return "".join(f"{block}\n\n" for block in found)
 
 
-def _is_for(block: str, release: str) -> bool:
+def _fits(block: str, release: str) -> bool:
+    """A suite that is called like no release is for whoever wants it."""
     suite = _SUITE.search(block)
-    return not release or (suite is not None and suite[1].split("-")[0].split("/")[0] == release)
+    named = suite[1].split("/")[0].split("-")[0] if suite else ""
+    return named not in RELEASES or named == release
 
 
 def codename() -> str:
@@ -88,6 +91,8 @@ def _options(folder: Path, sources: Mapping[str, str]) -> list[str]:
         "Dir::State::Lists": lists,
         "Acquire::http::Proxy": "false",  # the crate is next door
         "Acquire::Languages": "none",
+        "Acquire::Retries": "1",
+        "APT::Update::Error-Mode": "any",  # a server that does not answer is no reason to go on with nothing
         "Dpkg::Use-Pty": "0",
         "Dpkg::Options::": "--force-confold",
     }
@@ -106,7 +111,7 @@ def _apt(words: Sequence[str], package: str, hint: str) -> None:
         raise NoPackage(f"apt did not come to an end with {package}", hint="is another apt running?") from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
-        raise NoPackage(f"{package} cannot be installed: {said[-1] if said else 'apt failed'}", hint=hint)
+        raise NoPackage(f"{package} cannot be installed: {said[0] if said else 'apt failed'}", hint=hint)
 
 
 @contextmanager

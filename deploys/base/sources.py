@@ -16,7 +16,7 @@ FOLDER = "/etc/apt/sources.list.d"
 _OFF = "# buzzcrate: "
 _LINE = re.compile(r"^\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s*)?(\S+)")
 # Suites that only fit the release of that name; any other suite (stable, ./) is for whoever wants it.
-_RELEASES = frozenset(
+RELEASES = frozenset(
     [
         "buster",
         "bullseye",
@@ -43,7 +43,7 @@ def path(source: AptSource) -> str:
 def fitting(order: Order, codename: str) -> Iterator[AptSource]:
     """The crate's repositories that are for a node of this release."""
     for source in order.crate.apt:
-        releases = {suite.partition("/")[0].partition("-")[0] for suite in source.suites} & _RELEASES
+        releases = {suite.partition("/")[0].partition("-")[0] for suite in source.suites} & RELEASES
         if not releases or codename in releases:
             yield source
 
