@@ -22,7 +22,7 @@ from mirror.apt.sources import apt_settings, machine_sources
 from tests.support.lab import roots
 from tests.support.tools import root, tool
 
-_PATIENCE = 280  # seconds
+_PATIENCE = 900  # seconds
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -56,7 +56,7 @@ class Board:
     def emulated(cls, folder: Path, suite: str, architecture: str, stick: Path) -> Board:
         """One of another architecture, which qemu's user mode emulates: every program on it is of that architecture."""
         root("boards are made of namespaces and overlays")
-        return cls(folder, (_foreign_root(suite, architecture),), stick)
+        return cls(folder, (foreign_root(suite, architecture),), stick)
 
     def copy(self, folder: Path, stick: Path) -> Board:
         """Another board, which begins where this one is."""
@@ -139,7 +139,7 @@ exec chroot $ROOT /bin/sh -c {shlex.quote(f"cd /root; {command}")}
         return [tool("unshare"), "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script]
 
 
-def _foreign_root(suite: str, architecture: str) -> Path:
+def foreign_root(suite: str, architecture: str) -> Path:
     """A Debian of another architecture, with python3 and an ssh client. Takes about four minutes the first time."""
     _emulate(architecture)
     with roots.kept(f"{suite}-{architecture}") as made:

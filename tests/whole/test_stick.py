@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.boards import Board
+from mirror.apt.sources import apt_settings, machine_sources
+from tests.support.boards import Board, foreign_root
+from tests.support.lab import Node, lab
 from tests.support.sticks import Stick, another_version, stick
 from tests.support.tools import tool
 
@@ -38,6 +40,19 @@ def ready(tmp_path_factory: pytest.TempPathFactory, first: Stick) -> Board:
     board = Board.of(tmp_path_factory.mktemp("ready"), "bookworm", first.folder)
     board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint} --setup-only && rm -r /var/lib/crate")
     return board
+
+
+_USE_THE_CRATE = """
+crate-appliance serve --name localhost >log 2>&1 &
+until grep -q "serving at" log; do sleep 1; kill -0 $! || exit 1; done
+rm -f /etc/apt/sources.list
+crate-appliance client-setup apt --address localhost:5000 | sh &&
+apt-get -q update && apt-get -q -y install --no-install-recommends hello dnsmasq-base chrony && hello &&
+python3 -c "import ssl, urllib.request as web
+context = ssl.create_default_context(cafile='/var/lib/crate/tls/ca.pem')
+open('tool', 'wb').write(web.urlopen('https://localhost:5000/files/tool-arm64', context=context).read())" &&
+chmod 755 tool && ./tool && echo it runs
+"""
 
 
 def left(board: Board) -> list[str]:
@@ -211,27 +226,73 @@ def test_nothing_of_the_stick_runs_but_what_was_verified(tmp_path: Path, first: 
     assert not board.path("root/caught").exists()
 
 
+def test_a_service_goes_on_with_the_new_release_and_uninstall_takes_it_away(first: Stick, later: Stick) -> None:
+    """On a board that is booted: systemd runs the daemon."""
+    with lab(0, appliance=True) as site:
+        board = site.appliance
+        for number, made in enumerate((first, later), start=1):
+            shutil.copytree(made.folder, board.media / str(number))
+        told = board.run(f"sh /media/1/install.sh --fingerprint {first.key.fingerprint} 2>&1").stdout
+        assert "systemctl" not in told
+        assert "Failed" not in told
+        board.run("crate-appliance service install")
+        assert "releases/0.1.0-" in _daemon(board)
+        board.run("sh /media/2/install.sh")
+        assert "releases/0.9.0-" in _daemon(board)
+        told = board.run("crate-appliance uninstall --purge").stdout
+        assert "stopped and removed crate-appliance.service" in told
+        assert not board.exists("/etc/systemd/system/crate-appliance.service")
+        assert not board.exists("/etc/systemd/system/multi-user.target.wants/crate-appliance.service")
+        assert not board.exists("/var/lib/crate")
+        assert not board.exists("/opt/buzzcrate")
+        assert "crate" not in board.run("systemctl list-units --all --plain; systemctl list-unit-files; ss -lt").stdout
+        assert "crate-appliance: not found" in board.run("crate-appliance --version", check=False).stderr
+
+
+def _daemon(board: Node) -> str:
+    """The command line of the daemon that is running."""
+    return board.run("tr '\\0' ' ' </proc/$(systemctl show -p MainPID --value crate-appliance)/cmdline").stdout
+
+
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_an_arm64_crate_sets_up_an_arm64_board(tmp_path: Path) -> None:
-    """Emulated, so that what was installed really is loaded: every native library is imported."""
-    made = stick(tmp_path / "made", serial=1, section='platforms = ["linux/arm64", "linux/amd64"]\npackages = []')
+    """Emulated, so that what was installed really runs: native libraries, Debian packages, a program of the crate's."""
+    url = machine_sources(apt_settings())[0].url
+    more = f"""
+[[apt]]
+name = "debian"
+url = "{url}"
+suites = ["bookworm"]
+packages = ["hello"]
+[[files]]
+name = "tool-{{arch}}"
+path = "tool-{{arch}}"
+"""
+    (tmp_path / "made").mkdir()
+    for architecture, root in (("amd64", "/"), ("arm64", foreign_root("bookworm", "arm64"))):
+        shutil.copy(Path(root, "bin/true"), tmp_path / "made" / f"tool-{architecture}")
+    section = 'platforms = ["linux/arm64", "linux/amd64"]'
+    made = stick(tmp_path / "made", serial=1, section=section + more)
     board = Board.emulated(tmp_path / "board", "bookworm", "arm64", made.folder)
     assert "aarch64" in board.succeed("uname -m")
     told = board.succeed(f"{INSTALL} --fingerprint {made.key.fingerprint}")
     assert "generation 1 is active now: site 1" in told
     assert "0.1.0" in board.succeed(VERSION)
+
     libraries = "aiohttp._http_parser, bcrypt, cryptography.x509, gevent, nacl.bindings, pydantic, pysequoia, yaml"
     told = board.succeed(
         "/opt/buzzcrate/current/bin/python -c "
         f"'import {libraries}, zstandard.backend_c, sysconfig; print(sysconfig.get_platform(), yaml.__with_libyaml__)'"
     )
     assert told.split() == ["linux-aarch64", "True"]
-    tags = {line for path in _current(board).rglob("*.dist-info/WHEEL") for line in path.read_text().splitlines()}
+    release = board.path("opt/buzzcrate") / board.path(CURRENT).readlink()
+    tags = {line for path in release.rglob("*.dist-info/WHEEL") for line in path.read_text().splitlines()}
     native = {tag for tag in tags if tag.startswith("Tag: ") and not tag.endswith("-any")}
     assert native
     assert [tag for tag in native if "aarch64" not in tag] == []
 
-
-def _current(board: Board) -> Path:
-    """The folder of the release that is current, seen from outside."""
-    return board.path("opt/buzzcrate") / board.path(CURRENT).readlink()
+    told = board.succeed(_USE_THE_CRATE)
+    assert "Hello, world!" in told
+    assert told.rstrip().endswith("it runs")
+    assert "arm64" in board.succeed("dpkg-query -W -f '${Architecture}' hello dnsmasq-base chrony")
