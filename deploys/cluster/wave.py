@@ -25,8 +25,8 @@ INDEX = f"{layout.STATE}/cluster.json"
 _KUBECTL = f"{layout.BINARY} kubectl"
 _REQUEST = 60  # seconds for one question
 _EVERY = 2.0  # seconds between two
-_PATIENCE = 420  # seconds in which nothing at all gets better
-_LITTLE_PATIENCE = 90  # … when what is in the way does not go away by itself
+# Parts of the order's timeout in which nothing at all gets better, and when what is in the way does not go by itself.
+_PATIENCE, _LITTLE_PATIENCE = 1 / 2, 1 / 10
 _DELETION = 180
 
 
@@ -132,8 +132,8 @@ def _wait(run: Run, wanted: Mapping[str, str], changed: Mapping[str, str]) -> No
         if told != before:
             before, since = told, time.monotonic()
             run.progress(f"waiting: {told[:300]}")
-        hopeless = all(delay.hopeless for delay in delays)
-        if time.monotonic() - since > (_LITTLE_PATIENCE if hopeless else _PATIENCE):
+        patience = _LITTLE_PATIENCE if all(delay.hopeless for delay in delays) else _PATIENCE
+        if time.monotonic() - since > run.order.timeout * patience:
             raise NotRunning(f"{run.node.name}: {told}", hint=_hint(run, delays, untaken))
         time.sleep(_EVERY)
 

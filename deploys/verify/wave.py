@@ -20,7 +20,7 @@ from deploys.verify.judging import Expected, Verdict
 from deploys.verify.questions import Answer
 
 _EVERY = 3.0  # seconds
-_PATIENCE = 180  # seconds in which nothing changes: what starts beside the profiles may take a while
+_PATIENCE = 1 / 5  # of the order's timeout, while nothing changes: what k3s itself starts may take a while
 _REQUEST = 60
 
 
@@ -55,7 +55,7 @@ class Verify(Wave):
             if told != before:
                 before, since = told, time.monotonic()
                 asked.progress(f"waiting: {told[:300]}")
-            if time.monotonic() - since > _PATIENCE:
+            if time.monotonic() - since > asked.order.timeout * _PATIENCE:
                 break
             time.sleep(_EVERY)
         for verdict in verdicts:
