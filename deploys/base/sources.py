@@ -17,21 +17,8 @@ _OFF = "# buzzcrate: "
 _LINE = re.compile(r"^\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s*)?(\S+)")
 # Suites that only fit the release of that name; any other suite (stable, ./) is for whoever wants it.
 RELEASES = frozenset(
-    [
-        "buster",
-        "bullseye",
-        "bookworm",
-        "trixie",
-        "forky",
-        "duke",
-        "sid",
-        "focal",
-        "jammy",
-        "noble",
-        "plucky",
-        "questing",
-        "resolute",
-    ]
+    ("buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid")  # Debian
+    + ("focal", "jammy", "noble", "plucky", "questing", "resolute")  # Ubuntu
 )
 
 
@@ -41,11 +28,22 @@ def path(source: AptSource) -> str:
 
 
 def fitting(order: Order, codename: str) -> Iterator[AptSource]:
-    """The crate's repositories that are for a node of this release."""
+    """The crate's repositories for a node of this release, each with those of its stanzas that are."""
     for source in order.crate.apt:
-        releases = {suite.partition("/")[0].partition("-")[0] for suite in source.suites} & RELEASES
-        if not releases or codename in releases:
-            yield source
+        if text := for_release(source.text, codename):
+            yield source.model_copy(update={"text": text})
+
+
+def for_release(text: str, codename: str) -> str:
+    """Those stanzas of a .sources file that a system of the release `codename` may install from."""
+    stanzas = [stanza.strip("\n") for stanza in re.split(r"\n(?:[ \t]*\n)+", text) if stanza.strip()]
+    return "\n".join(f"{stanza}\n" for stanza in stanzas if _for(stanza, codename))
+
+
+def _for(stanza: str, codename: str) -> bool:
+    suites = re.search(r"^Suites:(.*)$", stanza, re.MULTILINE | re.IGNORECASE)
+    releases = {suite.partition("/")[0].partition("-")[0] for suite in (suites[1].split() if suites else ())} & RELEASES
+    return not releases or codename in releases
 
 
 def without_internet(name: str, text: str) -> str:

@@ -50,6 +50,10 @@ class Told:
     events: Sequence[Event]
     log: str
 
+    @classmethod
+    def read(cls, code: int, said: str, log: str) -> Told:
+        return cls(code, [EVENT.validate_json(line) for line in said.splitlines()], log)
+
     def operations(self, node: str = "") -> dict[str, Operation]:
         """By name, of one node or of all."""
         return {each.name: each for each in self.events if isinstance(each, Operation) and node in {"", each.node}}
@@ -90,7 +94,7 @@ def run(site: Lab, wanted: Order, *, timeout: float = 120) -> Told:
         except subprocess.TimeoutExpired:
             child.kill()
             raise
-    return Told(child.returncode, [EVENT.validate_json(line) for line in said.splitlines()], log)
+    return Told.read(child.returncode, said, log)
 
 
 def tree(node: Node) -> str:

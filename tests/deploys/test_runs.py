@@ -33,7 +33,9 @@ def unchanged(site: Lab) -> Iterator[None]:
 
 def _state(node: Node) -> str:
     """/etc, and what of the running system base may touch."""
-    running = "ip route; iptables -S INPUT; uname -n; cat /proc/sys/net/ipv4/ip_forward; dpkg-query -W; ls /sys/class/net"
+    running = (
+        "ip route; iptables -S INPUT; uname -n; cat /proc/sys/net/ipv4/ip_forward; dpkg-query -W; ls /sys/class/net"
+    )
     return tree(node) + node.run(running).stdout
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from deploys.base import clock, kernel, names, network, sources
-from deploys.order import Order
 from tests.deploys.preflight.cards import facts, order
 from tests.support.tools import tool
 
@@ -161,20 +160,21 @@ def test_what_the_internet_would_serve_is_put_out_of_use(path: str, text: str, w
     assert sources.without_internet(path, wanted) == wanted
 
 
-def _with_repositories(**suites: tuple[str, ...]) -> Order:
-    site = order()
-    repositories = [{"name": name, "suites": each, "text": "Types: deb\n"} for name, each in suites.items()]
-    return site.model_copy(
-        update={"crate": site.crate.model_validate({**site.crate.model_dump(), "apt": repositories})}
-    )
-
-
 def test_a_node_gets_the_repositories_of_its_own_release() -> None:
-    site = _with_repositories(
-        twelve=("bookworm", "bookworm-updates"), thirteen=("trixie",), anyone=("stable",), flat=("./",)
-    )
-    assert [source.name for source in sources.fitting(site, "bookworm")] == ["twelve", "anyone", "flat"]
-    assert [source.name for source in sources.fitting(site, "trixie")] == ["thirteen", "anyone", "flat"]
+    both = "Types: deb\nSuites: bookworm bookworm-updates\n\n\nTypes: deb\nSuites: trixie\nSigned-By:\n key\n .\n"
+    anyone = "Types: deb\nSuites: stable\n"
+    repositories = [
+        {"name": "debian", "suites": ["bookworm", "trixie"], "text": both},
+        {"name": "tools", "suites": ["stable"], "text": anyone},
+        {"name": "ubuntu", "suites": ["noble"], "text": "Types: deb\nSuites: noble/stable\n"},
+    ]
+    site = order({"crate.apt": repositories})
+    assert [(source.name, source.text) for source in sources.fitting(site, "trixie")] == [
+        ("debian", "Types: deb\nSuites: trixie\nSigned-By:\n key\n .\n"),
+        ("tools", anyone),
+    ]
+    assert [source.name for source in sources.fitting(site, "bookworm")] == ["debian", "tools"]
+    assert [source.name for source in sources.fitting(site, "")] == ["tools"]
 
 
 def test_modules_that_are_built_in_are_not_loaded() -> None:
