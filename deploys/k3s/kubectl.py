@@ -17,6 +17,7 @@ from deploys.order import Node
 from deploys.running import Run
 
 _REQUEST = 20  # seconds for an answer of the API
+_GIVEN = {"label": "Labels of {}", "taint": "Taints of {}", "annotate": "Note of what {} is given"}
 _DISRUPTION = re.compile(r'evicting pods?/"(?P<pod>[^"]+)" -n "(?P<namespace>[^"]+)".*disruption budget')
 _BARE = re.compile(r"declare no controller[^:]*: (?P<pods>.+?)(?:;|$)")
 
@@ -45,7 +46,7 @@ class Kubectl:
         found = self.node(node.name)
         if found:
             for words in registration.commands(node, found):
-                self._do(f"Labels and taints of {node.name}", *words)
+                self._do(_GIVEN[words[0]].format(node.name), *words)
 
     def drain(self, name: str, seconds: int) -> None:
         """Moves the pods of a node elsewhere. Raises `NotDrained` after `seconds`, naming those that stay."""

@@ -28,9 +28,10 @@ for unit in {units}; do
   systemctl reset-failed "$unit" 2>/dev/null
 done
 
-# what a stopped k3s leaves running: shims (they name its socket), what is in its cgroups, and all their children
+# what a stopped k3s leaves running: shims (an argument of theirs is its socket, and just that, or this script would be
+# one too), what is in its cgroups, and all their children
 mine() {{
-  grep -lsaF /run/k3s/containerd/containerd.sock /proc/[0-9]*/cmdline | cut -d / -f 3
+  grep -lszxF /run/k3s/containerd/containerd.sock /proc/[0-9]*/cmdline | cut -d / -f 3
   find /sys/fs/cgroup -name cgroup.procs \\( -path '*/kubepods*' -o -path '*/k3s*.service/*' \\) \\
     -exec cat {{}} + 2>/dev/null
 }}

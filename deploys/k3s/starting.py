@@ -25,6 +25,7 @@ from deploys.running import Run
 _EVERY = 1.0  # seconds between looks
 _SPEAK = 10.0  # seconds between words about it
 _HOPELESS = 4  # starts in vain, after which a known reason is believed
+_HOPELESS_ANYWAY = 15  # and after which any is
 _LINES = 400  # of the journal
 _LIVES = frozenset({"active", "activating", "reloading"})
 
@@ -120,8 +121,10 @@ def wait(run: Run, role: Role, seconds: int) -> None:
         if life.well:
             return
         now = time.monotonic()
-        if life.restarts >= _HOPELESS and failures.known(said := _journal(run, role)):
-            raise _not_ready(run, f"k3s does not start on {run.node.name}", said, life)
+        if life.restarts >= _HOPELESS:
+            said = _journal(run, role)
+            if life.restarts >= _HOPELESS_ANYWAY or failures.known(said):
+                raise _not_ready(run, f"k3s does not start on {run.node.name}", said, life)
         if now - began > seconds:
             raise _not_ready(run, f"{run.node.name} is not Ready after {seconds} seconds", _journal(run, role), life)
         if now - spoken > _SPEAK:

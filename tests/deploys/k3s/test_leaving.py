@@ -16,8 +16,8 @@ mount -t tmpfs pod /var/lib/kubelet/pods/x
 mkdir -p /var/lib/rancher/k3s/agent/y; mount -t tmpfs layer /var/lib/rancher/k3s/agent/y
 ip link add cni0 type bridge; ip link add veth0 type veth peer name veth1; ip link set veth0 master cni0
 iptables -N KUBE-SERVICES; iptables -A INPUT -j KUBE-SERVICES; iptables -A INPUT -p tcp --dport 7 -j DROP
-ln -sf /bin/sleep /usr/local/bin/containerd-shim
-setsid bash -c 'exec -a "shim -address /run/k3s/containerd/containerd.sock" bash -c "sleep 7777 & wait"' </dev/null >/dev/null 2>&1 &
+shim='exec -a shim bash -c "sleep 7777 & wait" -address /run/k3s/containerd/containerd.sock'
+setsid bash -c "$shim" </dev/null >/dev/null 2>&1 &
 """
 
 
@@ -29,7 +29,7 @@ def test_reset_leaves_nothing_of_k3s_and_a_cluster_can_begin_again(site: Site) -
     assert set(told.done()) >= {"Take k3s off"}
     for machine in site.lab.nodes:
         assert [path for path in _TRACES if machine.exists(path)] == []
-    assert node.run("pgrep -f 'sleep 7777|containerd.sock' || :").stdout == ""
+    assert node.run("pgrep -f 'sleep 777[7]|containerd[.]sock' || :").stdout == ""
     assert node.run("grep -E 'kubelet|rancher' /proc/mounts || :").stdout == ""
     assert node.run("ip -o link show | grep -E 'cni0|veth0' || :").stdout == ""
     rules = node.run("iptables-save").stdout

@@ -53,7 +53,7 @@ def test_servers_that_share_etcd_take_a_snapshot_and_a_turn_each(site: Site) -> 
 def test_an_agent_that_fails_goes_back_and_the_other_goes_on(site: Site) -> None:
     site.deploy()
     site.lab["n2"].write("/etc/lab-k3s-breaks", f"{V31}\n")
-    told = site.carry_out(site.order(V31, timeout=40))
+    told = site.carry_out(site.order(V31, timeout=30))
     assert told.code == 1
     assert told.states() == {"n1": "done", "n2": "failed", "n3": "done"}
     assert f"k3s {V31} does not come up" in told.ended()["n2"].what
@@ -69,7 +69,7 @@ def test_a_server_that_fails_goes_back_with_its_database_and_stops_the_agents(si
     site.deploy()
     # it fails after it has converted the database, which the older one then cannot read
     site.lab["n1"].write("/etc/lab-k3s-breaks", f"{V31} late\n")
-    told = site.carry_out(site.order(V31, timeout=40))
+    told = site.carry_out(site.order(V31, timeout=30))
     assert told.states() == {"n1": "failed"}
     assert f"n1 runs {V30} again" in told.ended()["n1"].what
     assert site.nodes() == dict.fromkeys(ALL, (V30, "True", False))
@@ -80,7 +80,7 @@ def test_a_server_that_fails_goes_back_with_its_database_and_stops_the_agents(si
 def test_a_server_among_three_that_fails_stops_the_next(site: Site) -> None:
     site.deploy(servers=3)
     site.lab["n2"].write("/etc/lab-k3s-breaks", f"{V31}\n")
-    told = site.carry_out(site.order(V31, servers=3, timeout=40))
+    told = site.carry_out(site.order(V31, servers=3, timeout=30))
     assert told.states() == {"n1": "done", "n2": "failed", "n3": "skipped"}
     assert {name: version for name, (version, _, _) in site.nodes().items()} == {"n1": V31, "n2": V30, "n3": V30}
     assert not any(cordoned for _, _, cordoned in site.nodes().values())
@@ -159,6 +159,6 @@ def test_an_upgrade_killed_at_its_worst_moment_can_still_go_back(site: Site) -> 
     site.deploy()
     site.interrupted(site.order(V31), '"name":"Copy of the database"')
     site.lab["n1"].write("/etc/lab-k3s-breaks", f"{V31} late\n")
-    told = site.carry_out(site.order(V31, timeout=40))
+    told = site.carry_out(site.order(V31, timeout=30))
     assert f"n1 runs {V30} again" in told.ended()["n1"].what
     assert site.nodes() == dict.fromkeys(ALL, (V30, "True", False))

@@ -91,7 +91,8 @@ def test_what_changes_in_the_site_file_restarts_only_what_reads_it(site: Site) -
     labels = site.node("n2")["metadata"]["labels"]
     assert (labels.get("disk"), labels["shelf"], labels[role], labels["foreign"]) == (None, "low", "yes", "yes")
     assert site.node("n2")["spec"]["taints"] == []
-    assert set(labelled.done()) == {"Labels and taints", "Labels and taints of n2"}
+    assert labelled.done("n2") == ["Labels and taints"]
+    assert set(labelled.done("n1")) == {"Labels of n2", "Taints of n2", "Note of what n2 is given"}
     assert site.started() == before
     more = {"n2": {"labels": {"shelf": "low", role: "yes"}}}
     assert site.deploy(more=more).done() == []
