@@ -19,7 +19,10 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Report:
-    """A node, step by step; an empty step was not come to. `problem` is what ended it, with exit code and remedy."""
+    """A node, step by step; an empty step was not come to. `problem` is what ended it, with exit code and remedy.
+
+    `twins` are other nodes that show the same host key: copies of one card, which are one machine to ssh.
+    """
 
     node: Node
     reachable: str = ""
@@ -27,6 +30,7 @@ class Report:
     key: str = ""
     root: str = ""
     problem: Problem | None = None
+    twins: tuple[str, ...] = ()
 
 
 def check(site: Site, folder: SiteFolder, nodes: Sequence[Node], sudo_password: str = "") -> list[Report]:
@@ -42,7 +46,9 @@ def exit_code(reports: Sequence[Report]) -> int:
 
 
 def _report(site: Site, folder: SiteFolder, node: Node, sudo_password: str) -> Report:
-    pinned = KnownHosts(folder).pinned(node)
+    known = KnownHosts(folder)
+    pinned = known.pinned(node)
+    twins = tuple(other.name for other in site.nodes if pinned and other != node and known.pinned(other) == pinned)
     try:
         with contact(node, pinned, site.ssh, key=key_of(site, folder)) as session:
             how = sudo(session, node, site.ssh, sudo_password)
@@ -56,4 +62,4 @@ def _report(site: Site, folder: SiteFolder, node: Node, sudo_password: str) -> R
         return Report(node, "yes", "as pinned", "refused", problem=error)
     except SudoRefused as error:
         return Report(node, "yes", "as pinned", "accepted", "no", problem=error)
-    return Report(node, "yes", "as pinned", "accepted", how)
+    return Report(node, "yes", "as pinned", "accepted", how, twins=twins)

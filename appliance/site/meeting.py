@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ umask 077 && mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && IFS= read -r key
 { grep -qxF "$key" ~/.ssh/authorized_keys || {
   [ -z "$(tail -c 1 ~/.ssh/authorized_keys)" ] || echo >>~/.ssh/authorized_keys
   printf '%s\\n' "$key" >>~/.ssh/authorized_keys; }; }"""
+
+
+_EXPIRED = re.compile(r"password (change required|has expired)|change your password", re.IGNORECASE)
 
 
 class Asks(Protocol):
@@ -97,9 +101,13 @@ def _install(node: Node, key: PKey, site: Site, public: str, password: str) -> N
     with contact(node, key, site.ssh, password=password) as session:
         done = session.run(_INSTALL, given=f"{public}\n")
     if done.code:
+        said = " ".join(done.errors.split())
+        hint = "has the account a home folder that it may write to?"
+        if _EXPIRED.search(said):  # as Armbian delivers root
+            hint = f"the account wants another password first: ssh {site.ssh.user}@{node.address} asks for it"
         raise KeyRefused(
-            f"the site's key could not be installed for {site.ssh.user} on {node.name}: {done.errors.strip()}",
-            hint="has the account a home folder that it may write to?",
+            f"the site's key could not be installed for {site.ssh.user} on {node.name} ({node.address}): {said}",
+            hint=hint,
         )
 
 

@@ -46,6 +46,7 @@ def _json(report: Report) -> dict[str, object]:
         "host_key": report.host_key,
         "key": report.key,
         "root": report.root,
+        "twins": list(report.twins),
         "problem": report.problem.what if report.problem else "",
         "hint": report.problem.hint if report.problem else "",
     }
@@ -61,4 +62,12 @@ def _text(reports: list[Report]) -> str:
     for one in reports:
         if one.problem:
             lines += ["", one.problem.what, f"  hint: {one.problem.hint}"]
+        if one.twins:
+            lines += [
+                "",
+                f"warning: {one.node.name} has the host key of {', '.join(one.twins)}: a copy of the same card",
+            ]
+            lines += [
+                "  hint: on one of them: rm /etc/ssh/ssh_host_*; ssh-keygen -A; : >/etc/machine-id; reboot"
+            ]
     return "\n".join(lines)

@@ -144,6 +144,30 @@ def test_who_is_not_let_in_is_told_why(
     assert appliance.file.read_text() == before
 
 
+def test_an_account_that_must_change_its_password_first_is_told_from_a_refusal(
+    appliance: Appliance, fingerprint: str
+) -> None:
+    appliance.room["n1"].run("chage --lastday 0 carla")
+    appliance.file.write_text(site(1, SUDO.format("carla")))
+    done = appliance.site("nodes", "pin", "--fingerprint", fingerprint, "--password-stdin", given=f"{PASSWORD}\n")
+    assert done.returncode == 1
+    assert "ssh carla@10.77.0.11" in done.stderr
+
+
+def test_copies_of_one_card_are_noticed(appliance: Appliance, fingerprint: str) -> None:
+    node = appliance.room["n1"]
+    node.run("ip address add 10.77.0.12/24 dev eth0")
+    try:
+        appliance.file.write_text(site(2, SUDO.format("berta")))
+        pin = ["nodes", "pin", "--fingerprint", fingerprint, "--password-stdin"]
+        assert appliance.site(*pin, given=f"{PASSWORD}\n").returncode == 0
+        found = appliance.site("nodes", "check", "--json")
+        assert [checked(found)[name]["twins"] for name in ("n1", "n2")] == [["n2"], ["n1"]]
+        assert "n2 has the host key of n1" in appliance.site("nodes", "check").stdout
+    finally:
+        node.run("ip address del 10.77.0.12/24 dev eth0")
+
+
 def test_nobody_is_believed_unseen(appliance: Appliance, fingerprint: str) -> None:
     done = appliance.site("nodes", "add", "n1", "10.77.0.11")
     assert done.returncode == 3
