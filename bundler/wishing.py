@@ -13,13 +13,15 @@ from pydantic import ValidationError
 
 from archive.errors import Problem
 from archive.requests import Unmet
+from bundler.asking import Charts
 from bundler.connection import Connection
 from bundler.ecosystems import ECOSYSTEMS
 from bundler.recipe import Contents, ImageSection, Recipe
-from bundler.resolve import images
+from bundler.resolve import chart_images, images
 from bundler.resolve.images import ImageRequest
 from bundler.resolve.sources import RegistrySource
 from bundler.wishes import Wish, extended, matching, named
+from mirror.helm.section import ChartSection
 from mirror.requested import remedy
 from mirror.together import together
 
@@ -158,13 +160,17 @@ class _Trial:
         return wish
 
     async def _chart(self, wish: Wish) -> Wish | str:
-        """From the first of the recipe's repositories that has it."""
+        """From the first of the recipe's repositories that has it, with its images where helm can tell them."""
+        images_too = {"images": "add"} if chart_images.available() else {}
         why = ""
         for repository in _repositories(self._recipe.contents):
-            there = replace(wish, table={**wish.table, "repository": repository})
-            why = await self._resolved("charts", [there])
-            if not why:
-                return there
+            table = {**wish.table, "repository": repository, **images_too}
+            try:
+                await Charts(self._recipe, self._connection).resolve(ChartSection.model_validate(table))
+            except Problem as problem:
+                why = problem.what
+            else:
+                return replace(wish, table=table)
         return why
 
     async def _together(self, key: str, wishes: Sequence[Wish]) -> list[Outcome]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +15,21 @@ from typing import Any
 import pytest
 
 from appliance.requests import FLUSH
+from tests.mirror.helm.binary import helm_binary
+from tests.mirror.helm.charts import chart, repository
+from tests.mirror.npm.registry import package
+from tests.mirror.npm.registry import registry as npm_registry
+from tests.mirror.pypi.index import index, wheel
 from tests.support.containerd import Containerd
 from tests.support.images import make_layout
 from tests.support.registries import Registry
+from tests.support.tools import tool
 from tests.whole.programs import Crate, Desk, Served, command, from_registry, skopeo_digest, upstreams
 
 HERE = "docker.io/library/busybox:1.36"
 MISSED = "ghcr.io/team/app:2.0"
 LAYER = 3 << 20
+HERE_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(frozen=True)
@@ -107,3 +118,78 @@ def test_what_is_missed_comes_with_the_next_stick_and_nothing_else(
     with site.crate.serving() as served, fresh.serving() as other:
         for reference in (HERE, MISSED):
             assert skopeo_digest(served, reference) == skopeo_digest(other, reference)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Upstreams of `mine`, which the recipe names, and `extra`, which it does not."""
+
+    desk: Desk
+    crate: Crate
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with (
+        index(wheel("mine", "1.0"), wheel("extra", "1.0")) as pypi,
+        npm_registry(package("mine", "1.0.0"), package("@team/extra", "2.0.0")) as npm,
+        repository(chart("mine", "1.0.0"), chart("extra", "1.2.0")) as charts,
+    ):
+        desk = Desk.set_up(tmp_path / "desk")
+        desk.write_recipe(
+            f'[[pypi]]\nrequirements = ["mine"]\npython = ["{HERE_PYTHON}"]\nindexes = ["{pypi.url}"]',
+            f'[[npm]]\npackages = ["mine"]\nregistry = "{npm.url}"',
+            f'[[charts]]\nname = "mine"\nrepository = "{charts}"',
+        )
+        desk.recipe.write_text(desk.recipe.read_text().replace("serial = 1\n", ""))
+        (first,) = desk.build(tmp_path / "first")
+        crate = Crate(tmp_path / "crate")
+        crate.trust(desk)
+        crate.run("install", first)
+        yield Shop(desk, crate)
+
+
+def get(served: Served, folder: Path, *, works: bool) -> None:
+    """pip, npm and helm ask for what was not in the first recipe."""
+    folder.mkdir()
+    foreign = ("pip_", "npm_", "ssl_", "requests_ca_", "curl_ca_", "node_extra_ca_")
+    clean = {key: value for key, value in os.environ.items() if not key.lower().startswith(foreign)}
+    settings = {
+        "PIP_INDEX_URL": f"{served.url}/pypi/simple/",
+        "PIP_CERT": str(served.ca),
+        "PIP_CONFIG_FILE": os.devnull,
+        "npm_config_registry": f"{served.url}/npm/",
+        "npm_config_cafile": str(served.ca),
+        "npm_config_userconfig": os.devnull,
+        "npm_config_cache": str(folder / "cache"),
+        "npm_config_fetch_retries": "0",
+        "HOME": str(folder),
+    }
+    for words in (
+        [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--target", "t", "extra"],
+        [tool("npm"), "install", "--prefix", str(folder), "@team/extra"],
+        [str(helm_binary()), "pull", f"oci://{served.address}/charts/extra", "--ca-file", str(served.ca)],
+    ):
+        done = subprocess.run(
+            words, cwd=folder, env={**clean, **settings}, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.returncode == 0) is works, done.stderr
+
+
+def test_packages_and_charts_that_are_missed_come_too(tmp_path: Path, shop: Shop) -> None:
+    with shop.crate.serving() as served:
+        get(served, tmp_path / "before", works=False)
+        time.sleep(FLUSH + 0.5)
+        file = tmp_path / "box.requests"
+        shop.crate.run("requests", "export", file)
+        words = shop.desk.build_words(tmp_path / "second", "--requests", str(file), "--have", str(file), "--json")
+        built = json.loads(command(words, shop.desk.environment).out)
+        assert {(it["kind"], it["name"]) for it in built["added"]} == {
+            ("pypi", "extra"),
+            ("npm", "@team/extra"),
+            ("chart", "extra"),
+        }
+        assert built["unsatisfied"] == []
+        shop.crate.run("install", *built["paths"])
+        get(served, tmp_path / "after", works=True)
+        assert json.loads(shop.crate.run("requests", "--json").out) == []
