@@ -57,9 +57,9 @@ def _find(chart: Path, values: Sequence[Path], what: str, version: str) -> list[
             check=False,
         )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        lines = [line.removeprefix("Error: ") for line in done.stderr.splitlines() if line.startswith("Error: ")]
         raise ChartUnrendered(
-            f"{what}: helm cannot render it, so its images are unknown: {said[-1][:300]}",
+            f"{what}: helm cannot render it, so its images are unknown: {' '.join(lines)[:400] or done.returncode}",
             hint='give it the values that it needs, values = ["values.yaml"], or write images = "ignore"',
         )
     try:
