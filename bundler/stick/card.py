@@ -61,12 +61,16 @@ class Card:
     def after(self) -> str:
         """What follows the third command."""
         if self._cluster:
-            return "asks for the boards and describes your cluster; crate-appliance deploy then makes it"
+            return f"asks for the boards; crate-appliance install {MOUNT} --site site.toml then makes your cluster"
         return "shows what the board serves now; crate-appliance client-setup --help is for the others"
 
     @property
     def _cluster(self) -> bool:
         return any(item.kind == "file" and item.name.startswith(_K3S) for item in self.lock.items)
+
+    @property
+    def _cluster_line(self) -> str:
+        return f"       crate-appliance install {MOUNT} --site site.toml\n" if self._cluster else ""
 
     def text(self) -> str:
         """card.txt."""
@@ -119,7 +123,7 @@ As root on the board:
        sh {MOUNT}/install.sh --fingerprint SHA256:...
   3  go on
        {self.commands[2]}
-
+{self._cluster_line}
 Whatever is interrupted goes on when the same command is typed again.
 crate-appliance --help lists what else there is.
 """

@@ -265,6 +265,51 @@ def test_whoever_says_no_at_the_terminal_gets_nothing(forged: Forged, tmp_path: 
     assert nothing_stays(board)
 
 
+POLICY = '[crate."site"]\nprincipals = ["release", "audit"]\nthreshold = 2\n'
+# who signs, the lines of allowed_signers, the arguments, and whether that is enough for a board with POLICY
+POLICIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, bool]] = {
+    "both of them": (("release", "other"), ("release release", "audit other"), "", True),
+    "one of them": (("release",), ("release release", "audit other"), "", False),
+    "one of them under both names": (("release",), ("release release", "audit release"), "", False),
+    "two keys of one of them": (("release", "other"), ("release release", "release other"), "", False),
+    "somebody else as well": (("release", "other"), ("release release", "cousin other"), "", False),
+    "one of them, and one from the card": (
+        ("release", "other"),
+        ("release release",),
+        "--as audit --fingerprint {other}",
+        True,
+    ),
+    "one from the card alone": (("other",), (), "--fingerprint {other}", False),
+    "nobody who is known": (("other",), (), "", False),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_a_boards_own_policy_counts_before_anything_runs(case: str, forged: Forged, tmp_path: Path) -> None:
+    who, lines, arguments, enough = POLICIES[case]
+    keys = {"release": forged.release, "other": forged.other}
+    forged.again(*(keys[name] for name in who))
+    board = Board.of(tmp_path / "board", "bookworm", forged.folder)
+    trust = board.path("var/lib/crate/trust")
+    trust.mkdir(parents=True)
+    (trust / "policy.toml").write_text(POLICY)
+    signers = [f"{words.split()[0]} {keys[words.split()[1]].public.read_text()}" for words in lines]
+    (trust / "allowed_signers").write_text("".join(signers))
+    told = board.run(f"sh /media/install.sh {arguments.format(other=forged.other.fingerprint)}")
+    assert ("installing them" in told.said) == enough, told.said
+    assert ("must be signed by 2 of audit, release" in told.said) != enough
+    assert told.code == (1 if enough else 3)
+
+
+def test_limits_in_allowed_signers_count(forged: Forged, tmp_path: Path) -> None:
+    board = Board.of(tmp_path / "board", "bookworm", forged.folder)
+    trust = board.path("var/lib/crate/trust")
+    trust.mkdir(parents=True)
+    for options, code in (('valid-before="20200101"', 3), ('namespaces="git"', 3), ("", 1)):
+        (trust / "allowed_signers").write_text(f"release {options} {forged.release.public.read_text()}")
+        assert board.run("sh /media/install.sh").code == code, options
+
+
 def test_one_at_a_time(forged: Forged, tmp_path: Path) -> None:
     board = Board.of(tmp_path / "board", "bookworm", forged.folder)
     held = "mkdir -p /opt/buzzcrate && flock /opt/buzzcrate/.lock sh /media/install.sh"
