@@ -9,6 +9,8 @@ Problem
 ├── UnknownToken        no token has this id                                                      exit 2
 ├── UnknownUser         no user has this name                                                     exit 2
 ├── BadUser             a name or password that cannot be taken                                   exit 2
+├── HeldByCrate         people cannot publish what a crate brings                                 exit 2
+├── UnknownContribution nobody published that here                                               exit 2
 ├── BadCertificate      a certificate or key that cannot be used here                             exit 2
 ├── BadPattern          not a pattern for names, or not one in force                              exit 2
 ├── CannotListen        an address that cannot be served                                          exit 2
@@ -90,6 +92,18 @@ class UnknownUser(Problem):
 
 class BadUser(Problem):
     """A user name that is taken or none, or a password that is no protection."""
+
+    exit_code = 2
+
+
+class HeldByCrate(Problem):
+    """Somebody would publish a name and version that an active crate brings."""
+
+    exit_code = 2
+
+
+class UnknownContribution(Problem):
+    """Nothing of this kind, name and version was published by people."""
 
     exit_code = 2
 

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from appliance import contributions
 from appliance.errors import NoGeneration
 from appliance.publication import Publication
-from appliance.publishing import PUBLISHERS, Publisher, publish
+from appliance.publishing import FOLDERS, PUBLISHERS, Publisher, publish
 from appliance.store import Store
 from archive.release import Release
 
-_PUBLISHED = ("published_tags", "published_manifests", "published_blobs", "published_files", "published_items")
+_PUBLISHED = ("published_tags", "published_manifests", "published_blobs", "published_files", "published_items", "items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,44 @@ def rollback(store: Store, target: int | None = None) -> Activation:
                 "UPDATE generations SET active = 1, activated_at = ?, dated = ? WHERE id = ?",
                 (_tick(connection), _date(connection, _packs(connection, target)), target),
             )
-            for table in _PUBLISHED:
-                connection.execute(f"DELETE FROM {table} WHERE generation = ?", (target,))  # noqa: S608 - our own tables
+            _forget(connection, target)
             _publish(store, connection, target, active, PUBLISHERS)
     return Activation(target, _crates(store.database.reader, target), target != active)
+
+
+def republish(store: Store, connection: sqlite3.Connection, kind: str = "") -> None:
+    """Publishes the active generation again, with what people contributed by now, in the caller's transaction.
+
+    With a `kind`, only what lies below its folder; the rest stays as it is. A store without a generation gets one that
+    holds no crate. Raises `CrateConflict`, `BadPublication`.
+    """
+    active = connection.execute("SELECT id FROM generations WHERE active = 1").fetchone()
+    generation = active[0] if active else _new(connection, ())
+    folder = f"{FOLDERS[kind]}/" if kind else ""
+    below = "generation = ? AND substr(path, 1, ?) = ?"
+    where = (generation, len(folder), folder)
+    connection.execute("DROP TABLE IF EXISTS temp.before")
+    connection.execute(
+        f"CREATE TEMP TABLE before AS SELECT path, accepts, digest, modified FROM published_files WHERE {below}",  # noqa: S608 - a fixed condition
+        where,
+    )
+    if kind:
+        connection.execute(f"DELETE FROM published_files WHERE {below}", where)  # noqa: S608 - a fixed condition
+        for table in ("published_items", "items"):
+            connection.execute(f"DELETE FROM {table} WHERE generation = ? AND kind = ?", (generation, kind))  # noqa: S608 - a fixed condition
+    else:
+        _forget(connection, generation)
+    dated = _date(connection, _packs(connection, generation))
+    connection.execute("UPDATE generations SET dated = ? WHERE id = ?", (dated, generation))
+    _publish(store, connection, generation, None, PUBLISHERS, kinds={kind} if kind else None)
+    # what is as it was is as old as it was: clients go by that
+    connection.execute(
+        "UPDATE published_files SET modified = before.modified FROM before WHERE generation = ?"
+        " AND published_files.path = before.path AND published_files.accepts = before.accepts"
+        " AND published_files.digest = before.digest",
+        (generation,),
+    )
+    connection.execute("DROP TABLE temp.before")
 
 
 def generations(connection: sqlite3.Connection) -> list[Generation]:
@@ -134,15 +169,23 @@ def _publish(
     generation: int,
     before: int | None,
     publishers: Mapping[str, Publisher],
+    *,
+    kinds: Collection[str] | None = None,
 ) -> None:
-    """`before` is the generation that clients knew until now."""
+    """`before` is the generation that clients knew until now; `kinds` leaves out all others."""
     (dated,) = connection.execute("SELECT dated FROM generations WHERE id = ?", (generation,)).fetchone()
     releases = [
         Release.parse(connection.execute("SELECT signed FROM packs WHERE id = ?", (pack,)).fetchone()[0])
         for pack in _packs(connection, generation)
     ]
     into = Publication(connection, store, generation, dated=dated, before=before)
-    publish(releases, store.blobs, into, publishers)
+    publish(releases, store.blobs, into, publishers, contributed=contributions.carried(connection), kinds=kinds)
+
+
+def _forget(connection: sqlite3.Connection, generation: int) -> None:
+    """What a generation publishes, which is about to be published again."""
+    for table in _PUBLISHED:
+        connection.execute(f"DELETE FROM {table} WHERE generation = ?", (generation,))  # noqa: S608 - our own tables
 
 
 def _active_id(connection: sqlite3.Connection) -> int:
@@ -157,7 +200,8 @@ def _tick(connection: sqlite3.Connection) -> int:
 
 def _date(connection: sqlite3.Connection, packs: Iterable[int]) -> int:
     """What documents are dated: by the newest content, never by the clock, and later than all that clients have."""
-    newest = max(connection.execute("SELECT created FROM packs WHERE id = ?", (pack,)).fetchone()[0] for pack in packs)
+    created = "SELECT created FROM packs WHERE id = ?"
+    newest = max((connection.execute(created, (pack,)).fetchone()[0] for pack in packs), default=0)
     latest = connection.execute("SELECT max(dated) FROM generations").fetchone()[0]
     return int(newest if latest is None else max(newest, latest + 1))
 

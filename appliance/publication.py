@@ -19,6 +19,7 @@ from appliance.errors import BadPublication, CrateConflict
 from appliance.manifest import Manifest
 from appliance.repository_key import KeptKey
 from appliance.store import Store
+from archive.catalogue import Item
 from archive.digests import Digest
 from archive.names import check_file_name
 from archive.references import is_repository, is_tag
@@ -122,6 +123,11 @@ class Publication:
         self._connection.executemany(
             "INSERT OR IGNORE INTO aliases VALUES (?, ?)", [(str(alias), raw) for alias in aliases]
         )
+
+    def list_item(self, item: Item, bringer: str, *, contributed: bool) -> None:
+        """Lists an item among what the generation publishes, once whoever brings it."""
+        size = sum(file.size for file in item.files)
+        self._insert("items", *item.key, item.origin, size, bringer, contributed)
 
     def count(self, kind: str, items: int) -> None:
         """So many different items of a kind were published."""

@@ -1,7 +1,7 @@
 """Publishing: the catalogues of all active crates, read as one, and handed to the ecosystem of each kind.
 
 An ecosystem is a package of `mirror`, served below the path of that name, and loaded when a crate brings something for
-it. The next one is a line in `_PACKAGES`.
+it. The next one is a line in `FOLDERS`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mirror.errors import PublicationClash
 
 Publisher = Callable[[Iterable[Item], Publication], None]
 
-_PACKAGES = {"file": "files", "apt": "apt", "pypi": "pypi", "npm": "npm", "chart": "helm"}
+FOLDERS = {"file": "files", "apt": "apt", "pypi": "pypi", "npm": "npm", "chart": "helm"}
 _ARTIFACTS = "oci/"
 """Below this, an ecosystem publishes for the registry: REPOSITORY:TAG is a manifest, REPOSITORY@DIGEST a blob."""
 
@@ -69,21 +69,37 @@ PUBLISHERS: Mapping[str, Publisher] = {
     "image": images.publish,
     BOOT: _keep,
     PROFILE: _keep,
-    **{kind: Mirror(package) for kind, package in _PACKAGES.items()},
+    **{kind: Mirror(package) for kind, package in FOLDERS.items()},
 }
 
 
+Carried = tuple[str, Item]
+"""An item with whoever brings it: the name and serial of a crate, or the name of a person."""
+
+
 def publish(
-    releases: Iterable[Release], blobs: Blobs, into: Publication, publishers: Mapping[str, Publisher] = PUBLISHERS
+    releases: Iterable[Release],
+    blobs: Blobs,
+    into: Publication,
+    publishers: Mapping[str, Publisher] = PUBLISHERS,
+    *,
+    contributed: Iterable[Carried] = (),
+    kinds: Container[str] | None = None,
 ) -> None:
-    """Publishes the union of what these crates carry. Raises what `Publication` and the publishers do."""
+    """Publishes the union of what these crates carry and of what people `contributed`, in the order of items' keys.
+
+    Where both have one version of a name (of a file, any) the crate's counts alone. `kinds` leaves out all others.
+    Raises what `Publication` and the publishers do.
+    """
     with ExitStack() as stack:
         catalogues = [_items(release, stack.enter_context(_open(release, blobs)), publishers) for release in releases]
-        merged = heapq.merge(*catalogues, key=lambda carried: carried[1].key)
-        for kind, group in groupby(merged, key=lambda carried: carried[1].kind):
-            items = _Held(group, into)
-            publishers[kind](items, into)
-            into.count(kind, items.different)
+        peoples = ((name, item, True) for name, item in contributed)
+        merged = heapq.merge(*catalogues, peoples, key=_order)
+        for kind, group in groupby(merged, key=lambda each: each[1].kind):
+            if kinds is None or kind in kinds:
+                items = _Held(group, into)
+                publishers[kind](items, into)
+                into.count(kind, items.different)
     into.finish()
 
 
@@ -91,8 +107,8 @@ def _open(release: Release, blobs: Blobs) -> OpenExtent:
     return blobs.open(Digest.sha256(release.catalogue.sha256))
 
 
-def _items(release: Release, extent: OpenExtent, kinds: Container[str]) -> Iterator[tuple[str, Item]]:
-    """Each item with the crate that it came with."""
+def _items(release: Release, extent: OpenExtent, kinds: Container[str]) -> Iterator[tuple[str, Item, bool]]:
+    """Each item with the crate that it came with; none of them is a person's."""
     crate = f"{release.name} {release.serial}"
     for item in catalogue.read(extent.reader()):
         if item.kind not in kinds:
@@ -100,25 +116,39 @@ def _items(release: Release, extent: OpenExtent, kinds: Container[str]) -> Itera
                 f"{crate} carries items of the kind {item.kind!r}, which this crate-appliance cannot serve",
                 hint="update BuzzCrate on the crate first",
             )
-        yield crate, item
+        yield crate, item, False
+
+
+def _order(carried: tuple[str, Item, bool]) -> tuple[str, str, bool, str, str]:
+    """Of each name first what crates bring, so that it is known when a person's comes."""
+    _, item, contributed = carried
+    return item.kind, item.name, contributed, item.version, item.platform
 
 
 class _Held:
     """The items, once everything that they name is known to be in the store; `different` counts them as they pass."""
 
-    def __init__(self, carried: Iterable[tuple[str, Item]], into: Publication) -> None:
+    def __init__(self, carried: Iterable[tuple[str, Item, bool]], into: Publication) -> None:
         self._carried = carried
         self._into = into
         self.different = 0
 
     def __iter__(self) -> Iterator[Item]:
-        last = None
-        for crate, item in self._carried:
-            for file in item.files:
-                self._into.require(crate, file.sha256, file.size)
-            self.different += item.key != last
-            last = item.key
-            yield item
+        for _, named in groupby(self._carried, key=lambda each: each[1].name):
+            brought: set[str] = set()
+            last = None
+            for bringer, item, contributed in named:
+                if contributed and (item.version in brought or (brought and item.kind == "file")):
+                    continue
+                for file in item.files:
+                    self._into.require(bringer, file.sha256, file.size)
+                if item.key != last:
+                    self.different += 1
+                    self._into.list_item(item, bringer, contributed=contributed)
+                last = item.key
+                if not contributed:
+                    brought.add(item.version)
+                yield item
 
 
 def _adopt(published: Published, into: Publication) -> None:

@@ -18,12 +18,14 @@ _TABLES = (
 Name = tuple[str, str]
 """Repository and digest of a manifest."""
 
-# What the kept generations need: every blob of their active packs, and what the crate made itself and publishes.
+# What the kept generations need: every blob of their active packs, what the crate made itself and publishes,
+# and what people contributed.
 _PUBLISHED = (
     "INSERT OR IGNORE INTO reached"
     " SELECT digest FROM generation_packs JOIN pack_blobs USING (pack) WHERE active = 1"
     " UNION SELECT digest FROM published_blobs"
     " UNION SELECT digest FROM published_files"
+    " UNION SELECT digest FROM contribution_blobs"
 )
 _RECENT = "INSERT OR IGNORE INTO reached SELECT digest FROM blobs WHERE touched > ?"
 _ATTACHED = (

@@ -223,4 +223,43 @@ CREATE TABLE private_names (
 ALTER TABLE tokens ADD COLUMN expires INTEGER;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS)
+_ITEMS = """
+-- What a generation publishes, item by item; brought_by: a crate ("site 7"), or whoever published it here.
+CREATE TABLE items (
+    generation INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    brought_by TEXT NOT NULL,
+    contributed INTEGER NOT NULL CHECK (contributed IN (0, 1)),
+    PRIMARY KEY (generation, kind, name, version, platform)
+) STRICT, WITHOUT ROWID;
+
+-- What people publish as packages, charts and files: catalogue items, published with every generation.
+CREATE TABLE contributions (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    item TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    added INTEGER NOT NULL,
+    PRIMARY KEY (kind, name, version, platform)
+) STRICT, WITHOUT ROWID;
+
+-- The blobs of contributions, which a collection keeps.
+CREATE TABLE contribution_blobs (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (kind, name, version, platform, digest),
+    FOREIGN KEY (kind, name, version, platform) REFERENCES contributions ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS)
