@@ -62,6 +62,7 @@ class CrateMaker:
     expires: datetime | None = None
     blobs: dict[str, Path] = field(default_factory=dict)
     unchecked: set[str] = field(default_factory=set)
+    lock: bytes = b""
     boot: list[BootFile] = field(default_factory=list)
 
     def blob(self, data: bytes) -> str:
@@ -126,7 +127,7 @@ class CrateMaker:
             writer="tests",
             catalogue=catalogue.write(self.items),
             recipe=f"# the recipe of {self.name} {self.serial}\n".encode(),
-            lock=f"# the lock of {self.name} {self.serial}\n".encode(),
+            lock=self.lock or f"# the lock of {self.name} {self.serial}\n".encode(),
             boot=tuple(self.boot),
             chunk=self.chunk,
         )
