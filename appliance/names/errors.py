@@ -3,7 +3,8 @@
 Problem
 ├── ClockRefused        the clock may not be set by this user, or on this machine             exit 1
 ├── BadTime             what somebody typed is not a time                                     exit 2
-└── NoPackage           a program that is neither here nor in the crate                       exit 1
+├── NoPackage           a program that is neither here nor in the crate                       exit 1
+└── NotAnswered         the program was started, and nobody answers at its port               exit 1
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class BadTime(Problem):
 
 class NoPackage(Problem):
     """`setup` reports it and goes on without; the nodes do too."""
+
+
+class NotAnswered(Problem):
+    """Names or time were set up, and are not to be had: something else has the port, or the address is gone."""

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from appliance.errors import ServiceFailed
 from appliance.names.clock import restore, save, spelled
-from appliance.names.errors import NoPackage
+from appliance.names.errors import NoPackage, NotAnswered
 from appliance.names.packages import install, program
+from appliance.names.probing import answers_names, eventually, stratum
 from appliance.names.queries import RUNTIME_LOG, log_path
 from appliance.names.resolver import configuration
 from appliance.names.units import (
@@ -127,6 +128,8 @@ def _serve_time(site: Site, sources: dict[str, str], report: Report) -> None:
     chronyd = _program("chronyd", _CHRONY, sources, report, silence=_CHRONY_UNITS)
     user = next((name for name in _CHRONY_USERS if _is_account(name)), "")
     _install({TIME: time_service(chronyd, site, user)}, start=(TIME,), report=report)
+    if not eventually(lambda: stratum(site.address) == STRATUM):
+        raise NotAnswered(f"no time is served at {site.address}", hint=_port_hint(123, TIME))
     report.lines.append(f"time is served at {site.address}, stratum {STRATUM}")
 
 
@@ -141,7 +144,13 @@ def _serve_names(site: Site, store: Store, sources: dict[str, str], report: Repo
     fresh = _write(CONFIGURATION, configuration(site))
     wanted = {NAMES: names_service(dnsmasq, CONFIGURATION)}
     _install(wanted, start=(NAMES,), report=report, restart=fresh)
+    if not eventually(lambda: answers_names(site.address)):
+        raise NotAnswered(f"names are not answered at {site.address}", hint=_port_hint(53, NAMES))
     report.lines.append(f"names are answered at {site.address}: {len(site.nodes)} nodes, *.apps.{site.domain}")
+
+
+def _port_hint(port: int, unit: str) -> str:
+    return f"has another program the port? ss --udp --listening --processes 'sport = :{port}'; journalctl -u {unit}"
 
 
 def _program(name: str, package: str, sources: dict[str, str], report: Report, silence: Sequence[str] = ()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,11 @@ class Board:
     def ask(self, *words: str) -> str:
         """Asked from another machine of the room."""
         return self.room.here([tool("dig"), "@10.77.0.1", "+tries=1", "+short", *words], check=False).stdout.strip()
+
+    def stratum(self) -> int:
+        """What the time server says of itself (RFC 5905, 7.3), to another machine of the room."""
+        script = "from appliance.names.probing import stratum; print(stratum('10.77.0.1'))"
+        return int(self.room.here([sys.executable, "-c", script]).stdout)
 
     def active(self, unit: str) -> bool:
         return self.machine.run(f"systemctl is-active {unit}", check=False).returncode == 0

@@ -45,7 +45,7 @@ def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
     # a real client believes the server, and hears how far it is from a reference clock
     said = board.machine.run(_QUERY, check=False)
     assert "System clock wrong by" in said.stdout + said.stderr
-    assert stratum(board) == 10
+    assert board.stratum() == 10
     # the distribution's own service, which asks the internet, was kept from starting
     assert not board.active("chrony.service")
     assert board.machine.run("systemctl is-enabled chrony.service", check=False).stdout.strip() == "disabled"
@@ -60,7 +60,7 @@ def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
     assert board.active("buzzcrate-clock.service")
     wait_until(lambda: board.active("buzzcrate-time.service") and not board.ask("crate").startswith(";;"), "names")
     assert board.ask("n1.crate.internal") == "10.77.0.31"
-    assert stratum(board) == 10
+    assert board.stratum() == 10
 
     only_time = board.setup(text.replace("[[nodes]]", "names = false\n[[nodes]]", 1))
     assert only_time["changed"] == ["buzzcrate-names.service is gone"]
@@ -72,10 +72,15 @@ def test_names_and_time_come_from_the_crate_and_go_again(board: Board) -> None:
     assert board.room.escaped() == 0
 
 
-def stratum(board: Board) -> int:
-    """What the time server says of itself (RFC 5905, 7.3), to a machine of the room."""
-    ask = (
-        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(5);"
-        "s.sendto(b'\\x23' + bytes(47), ('10.77.0.1', 123)); print(s.recv(512)[1])"
-    )
-    return int(board.room.here(["python3", "-c", ask]).stdout)
+def test_a_port_that_somebody_else_has_is_a_warning(board: Board) -> None:
+    squat = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('10.77.0.1', 53)); time.sleep(600)"
+    board.machine.run(f'systemd-run --unit=squatter --property=Type=exec python3 -c "{squat}"')
+    try:
+        told = board.setup(site(1))
+        (warning,) = told["warnings"]
+        assert warning.startswith("names are not answered at 10.77.0.1 (has another program the port?")
+        assert "buzzcrate-names.service" in warning
+    finally:
+        board.machine.run("systemctl stop squatter")
+    assert board.setup(site(1))["warnings"] == []
+    board.teardown()
