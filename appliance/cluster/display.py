@@ -11,7 +11,7 @@ from appliance.cluster.record import Record
 from console import units
 from deploys.events import Began, Ended, Event, Finding, NodeEnded, Operation, Progressed
 
-_EVERY = 5.0  # seconds between two lines about one long thing
+_EVERY = 5.0  # seconds of silence about a node after which something long is worth a line
 
 See = Callable[[Event], None]
 
@@ -53,18 +53,20 @@ class Plain:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write, self._lines = write, Lines()
-        self._told: dict[str, float] = {}
+        self._heard: dict[str, float] = {}  # when something was last said of a node
 
     def see(self, event: Event) -> None:
         for line in self._lines.of(event):
             self._write(line)
-        if isinstance(event, Operation) and event.state in {"changed", "failed"}:
-            self._write(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}")
-        elif isinstance(event, Progressed):
-            now = time.monotonic()
-            if now - self._told.get(event.node, -_EVERY) >= _EVERY:
-                self._told[event.node] = now
-                self._write(f"  {event.node}: {event.what}")
+        if isinstance(event, Began):
+            self._heard = dict.fromkeys(event.nodes, time.monotonic())
+        elif isinstance(event, Operation):
+            self._heard[event.node] = time.monotonic()
+            if event.state in {"changed", "failed"}:
+                self._write(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}")
+        elif isinstance(event, Progressed) and time.monotonic() - self._heard.get(event.node, 0) >= _EVERY:
+            self._heard[event.node] = time.monotonic()
+            self._write(f"  {event.node}: {event.what} ...")
 
 
 @contextmanager

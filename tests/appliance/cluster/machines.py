@@ -53,13 +53,18 @@ class Machines:
 
     def words(self, *words: str | Path) -> list[str]:
         """Our command line, on the hub."""
-        environment = ["env", f"PYTHONPATH={_REPOSITORY}"]
-        return self.lab.words(*environment, *PROGRAM, "--root", str(self.root), *map(str, words))
+        return self.lab.words(*self._ours(*words))
 
-    def run(self, *words: str | Path, expect: int = 0, timeout: float = 240) -> Told:
+    def _ours(self, *words: str | Path) -> list[str]:
+        return ["env", f"PYTHONPATH={_REPOSITORY}", *PROGRAM, "--root", str(self.root), *map(str, words)]
+
+    def attempt(self, *words: str | Path, given: str = "", timeout: float = 240) -> Told:
+        """Our command line to its end, whatever that is."""
+        return self.lab.here(self._ours(*words), check=False, given=given, timeout=timeout)
+
+    def run(self, *words: str | Path, expect: int = 0) -> Told:
         """Our command line to its end. Raises `AssertionError` when that is another than expected."""
-        command = ["env", f"PYTHONPATH={_REPOSITORY}", *PROGRAM, "--root", self.root, *words]
-        done = self.lab.here(command, check=False, timeout=timeout)
+        done = self.attempt(*words)
         assert done.returncode == expect, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
 

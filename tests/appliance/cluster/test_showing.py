@@ -41,9 +41,9 @@ def events(*steps: Step) -> list[Event]:
 
 def lines(*steps: Step) -> list[str]:
     said: list[str] = []
-    display = Plain(said.append)
+    plain = Plain(said.append)
     for event in events(*steps):
-        display.see(event)
+        plain.see(event)
     return said
 
 
@@ -87,10 +87,13 @@ def test_a_trouble_is_told_once_though_a_finding_and_the_end_of_the_node_both_te
     ]
 
 
-def test_something_long_is_told_now_and_then_and_what_is_fine_not_at_all() -> None:
-    progressed = [{"event": "progressed", "wave": "base", "node": "n1", "what": f"{part} %"} for part in range(50)]
+def test_something_long_is_told_after_a_while_and_what_is_fine_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock) / 2)
+    began = {"event": "began", "wave": "base", "nodes": ["n1"]}
+    progressed = [{"event": "progressed", "wave": "base", "node": "n1", "what": f"{part} %"} for part in range(30)]
     fine = {"event": "finding", "wave": "base", "node": "n1", "check": "all", "level": "fine", "what": "nothing"}
-    assert lines(*progressed, fine) == ["  n1: 0 %"]
+    assert lines(began, *progressed, fine) == ["base: n1", "  n1: 9 % ...", "  n1: 19 % ...", "  n1: 29 % ..."]
 
 
 def test_a_plan_shows_diffs_and_where_there_are_none_commands() -> None:
