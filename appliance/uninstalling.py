@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import locks, service
+from appliance.cluster.journal import lock_path
 from appliance.errors import NotRemovable
 from appliance.names.setting_up import teardown
 from appliance.site.folder import SiteFolder
@@ -32,6 +33,8 @@ def uninstall(root: Path, *, purge: bool) -> Uninstalled:
     done = list(_stopped())
     if locks.held(root / "daemon.lock"):
         raise NotRemovable(f"a daemon still serves {root}", hint="end that crate-appliance serve, and run this again")
+    if locks.held(root / "lock") or locks.held(lock_path(SiteFolder(root))):
+        raise NotRemovable(f"another command is at work in {root}", hint="wait until it is done, and run this again")
     try:
         done += teardown(root)
         if purge and root.exists():

@@ -43,14 +43,14 @@ def ready(tmp_path_factory: pytest.TempPathFactory, first: Stick) -> Board:
 
 
 _USE_THE_CRATE = """
-crate-appliance serve --name localhost >log 2>&1 &
+crate-appliance serve --name 127.0.0.1 >log 2>&1 &
 until grep -q "serving at" log; do sleep 1; kill -0 $! || exit 1; done
 rm -f /etc/apt/sources.list
-crate-appliance client-setup apt --address localhost:5000 | sh &&
+crate-appliance client-setup apt --address 127.0.0.1:5000 | sh &&
 apt-get -q update && apt-get -q -y install --no-install-recommends hello dnsmasq-base chrony && hello &&
 python3 -c "import ssl, urllib.request as web
 context = ssl.create_default_context(cafile='/var/lib/crate/tls/ca.pem')
-open('tool', 'wb').write(web.urlopen('https://localhost:5000/files/tool-arm64', context=context).read())" &&
+open('tool', 'wb').write(web.urlopen('https://127.0.0.1:5000/files/tool-arm64', context=context).read())" &&
 chmod 755 tool && ./tool && echo it runs
 """
 
@@ -202,6 +202,23 @@ def test_an_installation_that_somebody_harmed_is_made_again(tmp_path: Path, firs
     assert board.run(VERSION).code != 0
     board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint} --setup-only")
     assert "0.1.0" in board.succeed(VERSION)
+
+
+def test_uninstall_asks_whether_the_store_goes_too(tmp_path: Path, first: Stick, ready: Board) -> None:
+    board = ready.copy(tmp_path / "board", first.folder)
+    board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint}")
+    told = board.run("crate-appliance uninstall --purge --keep")
+    assert told.code == 2
+    told = board.run("crate-appliance serve >/root/log 2>&1 & sleep 3; crate-appliance uninstall --purge")
+    assert told.code == 1
+    assert "a daemon still serves /var/lib/crate" in told.said
+    assert "0.1.0" in board.succeed(VERSION)
+
+    told = board.run("crate-appliance uninstall", typed="y\n")
+    assert told.code == 0, told.said
+    assert "Delete the store /var/lib/crate too" in told.said
+    assert board.run("ls /var/lib/crate /opt/buzzcrate /usr/local/bin/crate-appliance").code != 0
+    assert "No such file" in board.run("ls -d /var/lib/crate").said
 
 
 def test_a_release_that_is_ready_is_not_trusted_for_that(tmp_path: Path, first: Stick, ready: Board) -> None:
