@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import tempfile
@@ -16,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.names.errors import NoPackage
-from deploys.base.sources import RELEASES
+from deploys.base.sources import for_release
 
 _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-_SUITE = re.compile(r"^Suites:\s*(\S+)$", re.MULTILINE)
 _SECONDS = 600
 _UNITS = Path("/run/systemd/system")
 
@@ -47,20 +45,6 @@ def install(package: str, sources: Mapping[str, str], *, silence: Sequence[str] 
         options = _options(Path(folder), suitable)
         _apt([*options, "update"], package, hint)
         _apt([*options, "install", "--yes", "--no-install-recommends", package], package, hint)
-
-
-def for_release(sources: str, release: str) -> str:
-    """Those blocks of a `.sources` file that a system of that `release` (`bookworm`) may install from."""
-    blocks = [block for block in re.split(r"\n(?=Types:)", sources) if block.strip()]
-    found = [block.strip("\n") for block in blocks if _fits(block, release)]
-    return "".join(f"{block}\n\n" for block in found)
-
-
-def _fits(block: str, release: str) -> bool:
-    """A suite that is called like no release is for whoever wants it."""
-    suite = _SUITE.search(block)
-    named = suite[1].split("/")[0].split("-")[0] if suite else ""
-    return named not in RELEASES or named == release
 
 
 def codename() -> str:
