@@ -14,7 +14,7 @@
 A line is written before what it speaks of is touched, so a run that dies in between can still be undone.
 
 `/var/lib/buzzcrate/pending/` has a file for each change whose follow-up (a service to be restarted, an index to be
-fetched) has not ended well yet; it is made with the change and makes the next run do both again.
+fetched, a unit to be started) has not ended well yet; it is made with the change and makes the next run do both again.
 """
 
 from __future__ import annotations

@@ -49,17 +49,38 @@ class UnitNow(FactBase[dict[str, str]]):
 
 @operation()
 def keep(
-    path: str, content: str, *, mode: str = "644", owner: str = "root:root", secret: bool = False, then: str = ""
+    path: str,
+    content: str,
+    *,
+    mode: str = "644",
+    owner: str = "root:root",
+    secret: bool = False,
+    then: str = "",
+    undone: str = "",
 ) -> Steps:
     """`path` is a plain file with exactly this content, mode and owner. Written beside and renamed; folders are made.
 
     The first time, what stood there is kept for `reset`. The diff of a `secret` file is not shown. `then` is a command
-    that makes the change count; until it has ended well, the next run does both again. After an undo it runs too.
+    that makes the change count; until it has ended well, the next run does both again. `undone` is run after `reset`
+    has put the file back, `then` where it is not given.
     """
     mark = pending(path)
     now = look(host, [path, mark])
-    if not _fits(now[path], content, mode, owner) or now[mark].kind == "file":
-        yield _write(path, now[path], content, mode, owner, secret=secret, then=then)
+    if _fits(now[path], content, mode, owner) and now[mark].kind == "absent":
+        return
+    script = _WRITE
+    if then:
+        noted = shlex.quote(f"after {undone or then}")
+        script = f"note {noted}\n{_marked(mark)}{_WRITE}umask 022\n( {then} )\n{_unmarked(mark)}"
+    yield _write(
+        script,
+        path,
+        content=content,
+        mode=mode,
+        owner=owner,
+        shown=f"; {then}" if then else "",
+        diff=difference(path, now[path], content, secret=secret),
+    )
 
 
 @operation()
@@ -99,12 +120,15 @@ def unit(unit_name: str, text: str, enabled: bool = True, restarted_if: bool = F
     written. `timeout` is in seconds, for the start.
     """
     path = f"/etc/systemd/system/{unit_name}"
-    now = look(host, [path])[path]
+    mark = pending(path)
+    now = look(host, [path, mark])
     state = host.get_fact(UnitNow, unit_name=unit_name)
     name = shlex.quote(unit_name)
-    changed = not _fits(now, text, "644", "root:root")
+    changed = not _fits(now[path], text, "644", "root:root")
     if changed:
-        yield _write(path, now, text, "644", "root:root", secret=False)
+        script = (_marked(mark) if enabled else "") + _WRITE
+        diff = difference(path, now[path], text)
+        yield _write(script, path, content=text, mode="644", owner="root:root", shown="", diff=diff)
     if changed or state.get("NeedDaemonReload") == "yes":
         yield Step("systemctl daemon-reload")
     if not enabled:
@@ -112,8 +136,10 @@ def unit(unit_name: str, text: str, enabled: bool = True, restarted_if: bool = F
     if state.get("UnitFileState") != "enabled":
         script = f"{SH}note 'unit {unit_name}'\nsystemctl enable --quiet -- {name}\n"
         yield Step(script, shown=f"systemctl enable {unit_name}")
-    if changed or restarted_if or state.get("ActiveState") not in {"active", "reloading"}:
-        yield Step(f"systemctl restart -- {name}", shown=f"systemctl restart {unit_name}", timeout=timeout)
+    late = now[mark].kind == "file"
+    if changed or late or restarted_if or state.get("ActiveState") not in {"active", "reloading"}:
+        script = f"set -e\nsystemctl restart -- {name}\n{_unmarked(mark)}"
+        yield Step(script, shown=f"systemctl restart {unit_name}", timeout=timeout)
 
 
 @operation()
@@ -133,37 +159,35 @@ def _fits(now: FileNow, content: str, mode: str, owner: str) -> bool:
     return now.kind == "file" and (now.mode, now.owner, now.sha256) == (mode.lstrip("0"), owner, digest)
 
 
-def _write(path: str, now: FileNow, content: str, mode: str, owner: str, *, secret: bool, then: str = "") -> Step:
-    mark = pending(path)
-    forget(host, path, mark)
-    words = {"path": shlex.quote(path), "mode": shlex.quote(mode), "owner": shlex.quote(owner)}
+def _write(script: str, path: str, *, content: str, mode: str, owner: str, shown: str, diff: str) -> Step:
+    """The step that runs `script`, which holds `_WRITE`, with the words and the input that this needs."""
+    forget(host, path, pending(path))
+    words = f"path={shlex.quote(path)} mode={shlex.quote(mode)} owner={shlex.quote(owner)}\n"
     return Step(
-        SH + (_before(mark, then) if then else "") + _WRITE.format(**words) + (_after(mark, then) if then else ""),
+        SH + words + script,
         stdin=content.encode(),
-        shown=f"write {path} (mode {mode}, {owner})" + (f"; {then}" if then else ""),
-        diff=difference(path, now, content, secret=secret),
+        shown=f"write {path} (mode {mode}, {owner}){shown}",
+        diff=diff,
     )
 
 
-def _before(mark: str, then: str) -> str:
-    note = shlex.quote(f"after {then}")
-    return f"note {note}\nmkdir -p {shlex.quote(str(PurePosixPath(mark).parent))}\n: >{shlex.quote(mark)}\n"
+def _marked(mark: str) -> str:
+    return f"mkdir -p -m 700 {shlex.quote(str(PurePosixPath(mark).parent))}\n: >{shlex.quote(mark)}\n"
 
 
-def _after(mark: str, then: str) -> str:
-    return f"umask 022\n( {then} )\nrm -f -- {shlex.quote(mark)}\n"
+def _unmarked(mark: str) -> str:
+    return f"rm -f -- {shlex.quote(mark)}\n"
 
 
 _WRITE = """\
-path={path}
 save "$path"
 mkdir -p -- "$(dirname -- "$path")"
 beside=$(dirname -- "$path")/.buzzcrate.$(basename -- "$path")
 trap 'rm -f -- "$beside"' EXIT
 umask 077
 cat >"$beside"
-[ "$(stat -c %U:%G -- "$beside")" = {owner} ] || chown {owner} -- "$beside"
-chmod {mode} -- "$beside"
+[ "$(stat -c %U:%G -- "$beside")" = "$owner" ] || chown "$owner" -- "$beside"
+chmod "$mode" -- "$beside"
 sync -- "$beside"
 mv -fT -- "$beside" "$path"
 """

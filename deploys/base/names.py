@@ -16,12 +16,13 @@ _OURS = "# buzzcrate"
 
 @dataclass(frozen=True)
 class Setting:
-    """A file to be kept, and the command after which it counts."""
+    """A file to be kept, the command after which it counts, and that for when it is back (the same, if empty)."""
 
     name: str
     path: str
     content: str
     then: str = ""
+    undone: str = ""
 
 
 def hosts(text: str, order: Order, node: Node) -> str:

@@ -19,18 +19,18 @@ for p in {shlex.join(names)}; do
 done"""
 
 
-def update(address: str, digest: str) -> str:
+def update(hosts: Sequence[str], digest: str) -> str:
     """Makes apt read all sources, and says so in `UPDATED`."""
-    return f"{_apt(address)} update && mkdir -p -m 700 {STATE} && echo {digest} >{UPDATED}"
+    return f"{_apt(hosts)} update && mkdir -p -m 700 {STATE} && echo {digest} >{UPDATED}"
 
 
-def install(names: Sequence[str], address: str) -> str:
+def install(names: Sequence[str], hosts: Sequence[str]) -> str:
     """Installs `names` with what they need, noting every package that was not there before."""
     words = shlex.join(names)
     return f"""\
 {SH}export DEBIAN_FRONTEND=noninteractive
 dpkg --configure -a
-apt="{_apt(address)}"
+apt="{_apt(hosts)}"
 $apt update
 for p in $($apt -s install {words} | awk '$1 == "Inst" && $3 !~ /^\\[/ {{ print $2 }}'); do note "package $p"; done
 $apt install {words}
@@ -42,10 +42,10 @@ def available(name: str) -> str:
     return f'[ -n "$(apt-cache -q madison {shlex.quote(name)} 2>/dev/null)" ]'
 
 
-def _apt(address: str) -> str:
-    """apt-get without questions, Recommends or a proxy on the way to the crate; the lock is waited for."""
+def _apt(hosts: Sequence[str]) -> str:
+    """apt-get without questions, Recommends or a proxy on the way to `hosts`; the lock is waited for."""
+    direct = " ".join(f"-o Acquire::http::Proxy::{host}=DIRECT" for host in hosts)
     return (
         "apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold "
-        f"-o Acquire::http::Timeout=15 -o Acquire::Retries=1 -o Acquire::http::Proxy::{address}=DIRECT "
-        "-o Acquire::Languages=none"
+        f"-o Acquire::http::Timeout=15 -o Acquire::Retries=1 -o Acquire::Languages=none {direct}"
     )

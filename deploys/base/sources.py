@@ -16,10 +16,9 @@ FOLDER = "/etc/apt/sources.list.d"
 _OFF = "# buzzcrate: "
 _LINE = re.compile(r"^\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s*)?(\S+)")
 # Suites that only fit the release of that name; any other suite (stable, ./) is for whoever wants it.
-RELEASES = frozenset(
-    ("buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid")  # Debian
-    + ("focal", "jammy", "noble", "plucky", "questing", "resolute")  # Ubuntu
-)
+_DEBIAN = {"buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid"}
+_UBUNTU = {"focal", "jammy", "noble", "plucky", "questing", "resolute"}
+RELEASES = frozenset(_DEBIAN | _UBUNTU)
 
 
 def path(source: AptSource) -> str:

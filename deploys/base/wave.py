@@ -69,7 +69,14 @@ def _paths(run: Run, facts: Facts) -> list[str]:
 
 
 def _put(run: Run, setting: Setting) -> bool:
-    return run.add(keep, name=setting.name, path=setting.path, content=setting.content, then=setting.then)
+    return run.add(
+        keep,
+        name=setting.name,
+        path=setting.path,
+        content=setting.content,
+        then=setting.then,
+        undone=setting.undone,
+    )
 
 
 def _names(run: Run, facts: Facts) -> None:
@@ -103,10 +110,11 @@ def _resolver(run: Run, facts: Facts) -> None:
 def _authority(run: Run, facts: Facts) -> None:
     text = run.order.crate.authority
     run.add(keep, name="Authority of the crate", path=AUTHORITY, content=text)
-    # a trailing `--fresh` would also forget what a person added: the plain form takes ours in and out
     if "update-ca-certificates" in facts.programs:
-        setting = Setting("Authority, for all programs", _DEBIAN_AUTHORITY, text, "update-ca-certificates >/dev/null")
-        _put(run, setting)
+        refresh = "update-ca-certificates >/dev/null"
+        # without --fresh the links to an authority that is gone stay behind
+        undone = "update-ca-certificates --fresh >/dev/null"
+        _put(run, Setting("Authority, for all programs", _DEBIAN_AUTHORITY, text, refresh, undone))
     elif "update-ca-trust" in facts.programs:
         _put(run, Setting("Authority, for all programs", _ARCH_AUTHORITY, text, "update-ca-trust"))
 
@@ -128,9 +136,13 @@ def _sources(run: Run, facts: Facts) -> None:
         run.add(keep, name="Packages from the crate", path=path, content=text)
     if ours:
         digest = hashlib.sha256("".join(ours.values()).encode()).hexdigest()
-        script = packages.update(run.order.crate.address, digest)
+        script = packages.update(_hosts(run), digest)
         condition = f'[ "$(cat {packages.UPDATED})" = {digest} ]'
         run.add(_run, name="apt reads its sources", command=script, unless=condition, timeout=_APT_TIMEOUT)
+
+
+def _hosts(run: Run) -> tuple[str, str]:
+    return run.order.crate.address, run.order.crate.name
 
 
 def _packages(run: Run, facts: Facts) -> None:
@@ -142,11 +154,11 @@ def _packages(run: Run, facts: Facts) -> None:
     if run.order.base.time and not clock.follow(facts)[0] and not run.node.local and run.order.crate.apt:
         if run.holds(packages.available("systemd-timesyncd")):
             wanted.append("systemd-timesyncd")
-        else:
+        elif not run.planning:  # before the sources are in place nobody knows
             run.find("time", "warning", "nothing on it keeps time", "put systemd-timesyncd or chrony into the crate")
     if wanted and (missing := run.ask(packages.missing(wanted)).split()):
         shown = f"apt-get install {' '.join(missing)}"
-        command = packages.install(missing, run.order.crate.address)
+        command = packages.install(missing, _hosts(run))
         run.add(_run, name="Packages", command=command, shown=shown, timeout=_APT_TIMEOUT)
 
 
@@ -194,14 +206,9 @@ def _firewall(run: Run, facts: Facts) -> None:
         return  # preflight has said so
     friends = network.friends(run.order)
     text = network.nftables(friends) if program == "nft" else network.iptables(friends)
-    changed = run.add(keep, name="Firewall rules", path=network.FIREWALL_FILE, content=text)
-    run.add(
-        unit,
-        name="Firewall",
-        unit_name=network.FIREWALL_UNIT,
-        text=network.firewall_unit(program),
-        restarted_if=changed,
-    )
+    again = f"if systemctl -q is-active {network.FIREWALL_UNIT}; then systemctl restart {network.FIREWALL_UNIT}; fi"
+    _put(run, Setting("Firewall rules", network.FIREWALL_FILE, text, again, ":"))
+    run.add(unit, name="Firewall", unit_name=network.FIREWALL_UNIT, text=network.firewall_unit(program))
 
 
 def _memory_cgroup(run: Run, facts: Facts) -> None:
