@@ -75,9 +75,11 @@ class Files:
         else:
             fetched = await self._context.transport.adopt(choice.path.resolve())
         self._fetched[choice.file] = fetched
-        await asyncio.to_thread(self._read, choice, fetched)
+        await asyncio.to_thread(self._check, choice, fetched)
+        # in this thread: requirements are parsed with `ast`, which CPython 3.11 cannot do in two threads at once
+        self._read(choice, fetched)
 
-    def _read(self, choice: Choice, fetched: Fetched) -> None:
+    def _check(self, choice: Choice, fetched: Fetched) -> None:
         for algorithm in _STRONG:
             expected = choice.hashes.get(algorithm)
             if expected is None:
@@ -89,6 +91,8 @@ class Files:
                     f"{choice.file} has {algorithm} {found}, and {expected} was promised",
                     hint="the file changed after it was locked, or on its way; lock again if you trust the new one",
                 )
+
+    def _read(self, choice: Choice, fetched: Fetched) -> None:
         with fetched.path.open("rb") as content:
             if choice.parsed.sdist:
                 self._metadata[choice.file], self._builds[choice.file] = read_sdist(content, choice.file)
