@@ -2,8 +2,8 @@
 
     python -m bench [--quick] [--out FILE] [GROUP …]
 
-A group is one of apt, building, importing, mirrors, serving, starting, wheels; without any, all of them run. Ours and
-the peer's runs take turns, the figures are medians, a ratio of more than 1 is in our favour.
+A group is one of apt, building, importing, mirrors, requests, serving, starting, wheels; without any, all of them run.
+Ours and the peer's runs take turns, the figures are medians, a ratio of more than 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import apt, building, importing, mirrors, serving, starting, wheels, workload
+from bench import apt, building, importing, mirrors, requests, serving, starting, wheels, workload
 from bench.measure import Row
 
 GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
@@ -22,6 +22,7 @@ GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
     "building": building.rows,
     "importing": importing.rows,
     "mirrors": mirrors.rows,
+    "requests": requests.rows,
     "serving": serving.rows,
     "starting": starting.rows,
     "wheels": wheels.rows,
