@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from appliance import service
 from appliance.names import setting_up
@@ -37,7 +35,7 @@ def host(store: Store, site: Site, asks: Asks, say: Say) -> None:
 
 def serve(store: Store, say: Say) -> None:
     """Has a service serve the store where root runs systemd, unless something serves it. Raises `ServiceFailed`."""
-    if store.served() or service.start(store.root) or os.geteuid() != 0 or not Path("/run/systemd/system").is_dir():
+    if store.served() or service.start(store.root) or not service.may_install():
         return
     options = ["--listen", "0.0.0.0:5000", "--plain", "0.0.0.0:8080"]
     service.install(service.unit(store.root, options))

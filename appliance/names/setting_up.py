@@ -6,7 +6,6 @@ nodes go by /etc/hosts and by the clock that they are given once.
 
 from __future__ import annotations
 
-import os
 import pwd
 import shutil
 import subprocess
@@ -37,6 +36,7 @@ from appliance.names.units import (
     timer,
 )
 from appliance.published import apt_sources
+from appliance.service import may_install
 from appliance.site.folder import SiteFolder
 from appliance.site.model import Site
 from appliance.store import Store
@@ -66,14 +66,16 @@ def setup(site: Site, store: Store, *, plain: int = 8080) -> Report:
     Missing programs are installed from the crate, which the daemon serves on the port `plain`.
     """
     report = Report()
-    if not (site.table.names or site.table.time):
-        report.changed += _take_down(_ALL)
+    wanted = site.table.names or site.table.time
+    if not may_install():
+        if wanted:
+            report.warnings.append(
+                "names and time are not set up: that needs root, and a systemd on the same network; "
+                "with names = false and time = false in [site] nothing is tried"
+            )
         return report
-    if os.geteuid() != 0 or not Path("/run/systemd/system").is_dir():
-        report.warnings.append(
-            "names and time are not set up: that needs root on a machine with systemd; "
-            "with names = false and time = false in [site] nothing is tried"
-        )
+    if not wanted:
+        report.changed += _take_down(_ALL)
         return report
     sources = apt_sources(store.database, f"http://{site.address}:{plain}")
     if site.table.time:
