@@ -8,7 +8,8 @@ import click
 
 from appliance.cli.running import node_options, only_option
 from appliance.cluster.deploying import plan as make_plan
-from appliance.cluster.display import plan_text, watching
+from appliance.cluster.display import watching
+from appliance.cluster.lines import plan_text
 from appliance.cluster.preparing import Wish
 from appliance.store import Store
 from console.command import JSON_OPTION, emit

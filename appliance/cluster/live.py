@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from appliance.cluster.display import Lines, See
+from appliance.cluster.lines import Lines
 from console import units
 from deploys.events import Began, Ended, Event, NodeEnded, Operation, Progressed
 
@@ -54,7 +54,7 @@ class _Nodes:
 
 
 @contextmanager
-def live() -> Iterator[See]:
+def live() -> Iterator[Callable[[Event], None]]:
     """Draws until it is left."""
     console, nodes, lines = Console(stderr=True), _Nodes(), Lines()
     with Live(nodes, console=console, transient=True, refresh_per_second=4) as drawn:

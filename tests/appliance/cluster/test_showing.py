@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance.cluster.display import Plain, plan_text
+from appliance.cluster.display import Plain
 from appliance.cluster.errors import NoCluster
 from appliance.cluster.journal import Journal, watch
 from appliance.cluster.kubeconfig import kubeconfig
+from appliance.cluster.lines import plan_text
 from appliance.cluster.record import Outcome, Record
 from appliance.cluster.summary import summary
 from appliance.site.folder import SiteFolder
