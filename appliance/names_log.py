@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 from appliance import misses
+from appliance.names.queries import log_path, unanswered
 from appliance.requests import Requests
 
 _MOST = 1 << 20  # bytes read in one go; a flood of questions is not worth more
@@ -25,7 +25,7 @@ class NamesLog:
     """Follows the log of the store at `root`, whose lines `appliance.names.queries` knows. To be read in one thread."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / "site" / "names.log"
+        self._path = log_path(root)
         self._inode = 0
         self._at = -1  # nowhere yet: the first look only finds the end
         self._complained = False
@@ -40,9 +40,6 @@ class NamesLog:
                 self._complained = True
             self._inode, self._at = 0, 0  # what comes to be there is read from its beginning
             return
-        if not lines:
-            return
-        unanswered = import_module("appliance.names.queries").unanswered  # with all that belongs to a site
         for line in lines:
             if found := unanswered(line):
                 requests.note(misses.of_name(found[0]), found[1])
