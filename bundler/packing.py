@@ -33,6 +33,8 @@ from bundler.wishes import extended
 from mirror import origins
 from mirror.helm.section import PACKED, ChartSection
 
+DIFFERENCE = "-difference"
+"""In the file name of a crate that leaves out what another crate holds."""
 _REGISTRIES = ("docker://", "oci://")
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -70,7 +72,7 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     with Cache(default_root()).in_use():
         gathered = asyncio.run(_gather(recipe, lock, have, progress))
-        shape = "-difference" if have else ""
+        shape = DIFFERENCE if have else ""
         try:
             written = write_crate(
                 _draft(replace(gathered.lock, base=gathered.left_out.base), recipe),

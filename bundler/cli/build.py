@@ -92,7 +92,8 @@ def build(
     signing = signers(keys)
     if stick:
         card = card or layout.card_folder(read)
-        layout.check(read, packing.usable_lock(read, locked=locked), stick, card)
+        shape = packing.DIFFERENCE if holding else ""
+        layout.check(read, packing.usable_lock(read, locked=locked), stick, card, shape=shape)
         split = split or FAT32_PART
     plan = _add_requests(read, asking) if asking else None
     have = holding.export if holding else None

@@ -35,8 +35,8 @@ def card_folder(recipe: Recipe) -> Path:
     return recipe.base / f"{recipe.contents.crate.name}-card"
 
 
-def check(recipe: Recipe, lock: Lock | None, stick: Path, card: Path) -> None:
-    """Before anything is fetched. Raises `ApplianceMissing`, `StickUnfit`."""
+def check(recipe: Recipe, lock: Lock | None, stick: Path, card: Path, *, shape: str = "") -> None:
+    """Before anything is fetched; `shape` as in the crate's file name. Raises `ApplianceMissing`, `StickUnfit`."""
     if recipe.contents.appliance is None:
         raise ApplianceMissing(
             f"{recipe.path} has no [appliance], so a board could not be set up from the stick",
@@ -48,7 +48,7 @@ def check(recipe: Recipe, lock: Lock | None, stick: Path, card: Path) -> None:
             f"the card would be written to {card}, which is on the stick that it is to vouch for",
             hint="name a folder elsewhere with --card",
         )
-    own = f"{lock.name}-{lock.serial}{SUFFIX}" if lock else ""
+    own = f"{lock.name}-{lock.serial}{shape}{SUFFIX}" if lock else ""
     others = sorted({found["stem"] for path in _names(stick) if (found := _CRATE.fullmatch(path))} - {own})
     if others:
         raise StickUnfit(
