@@ -124,9 +124,13 @@ class Check(_Part):
 
 
 class Profile(_Part):
-    """A profile, rendered for this site: `manifests` by file name, in the order in which they are applied."""
+    """A profile, rendered for this site: `manifests` by file name, in the order in which they are applied.
+
+    `memory` (MiB) is what its pods take together once they run.
+    """
 
     name: str
+    memory: int = 0
     namespaces: tuple[str, ...]
     manifests: Mapping[str, str]
     checks: tuple[Check, ...] = ()

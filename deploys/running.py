@@ -186,10 +186,10 @@ class Run:
 
     # what is said
 
-    def find(self, check: str, level: events.Level, what: str, hint: str = "") -> None:
-        """Something to say about this node."""
-        finding = events.Finding(wave=self.wave, node=self.node.name, check=check, level=level, what=what, hint=hint)
-        self.session.emit(finding)
+    def find(self, check: str, level: events.Level, what: str, hint: str = "", *, cluster: bool = False) -> None:
+        """Something to say about this node, or about the `cluster`."""
+        node = "" if cluster else self.node.name
+        self.session.emit(events.Finding(wave=self.wave, node=node, check=check, level=level, what=what, hint=hint))
 
     def learn(self, facts: Mapping[str, object], *, cluster: bool = False, secret: bool = False) -> None:
         """Facts worth keeping, of this node or of the `cluster`; later waves of this run find them with `known`."""

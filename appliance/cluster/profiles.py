@@ -44,14 +44,15 @@ def of_site(
             rendered = profile.render(site.settings(name), facts)
         except SettingInvalid as problem:
             raise problem.at(f"{site.path}: [profiles.{name}]") from problem
-        found.append(SiteProfile(_ordered(rendered), profile.packages, profile.disable))
+        found.append(SiteProfile(_ordered(rendered, profile.memory), profile.packages, profile.disable))
     return found
 
 
-def _ordered(rendered: Rendered) -> Profile:
+def _ordered(rendered: Rendered, memory: int) -> Profile:
     """As the run on the nodes is told it."""
     return Profile(
         name=rendered.name,
+        memory=memory,
         namespaces=rendered.namespaces,
         manifests=dict(rendered.manifests),
         checks=tuple(

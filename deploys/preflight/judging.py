@@ -17,6 +17,7 @@ from deploys.preflight.facts import Facts
 from deploys.preflight.script import MODULES
 
 SKEW = 5  # seconds a clock may differ before it is set
+_LEAST = {"server": 900, "agent": 450}  # MiB of memory, for the system and k3s alone
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,24 @@ def judge(case: Case) -> tuple[Judgement, ...]:
     return tuple(found for check in CHECKS if (found := check.judge(case)))
 
 
-def together(nodes: Mapping[str, Facts]) -> Iterator[tuple[str, Judgement]]:
-    """What shows only when the nodes are laid side by side: (node, judgement)."""
+def together(nodes: Mapping[str, Facts], order: Order) -> Iterator[tuple[str, Judgement]]:
+    """What shows only when the nodes are laid side by side: (node, or empty for all of them, judgement)."""
+    yield from _copied(nodes)
+    if nodes.keys() == {node.name for node in order.nodes} and (found := _profiles_memory(nodes, order)):
+        yield "", found
+
+
+def _profiles_memory(nodes: Mapping[str, Facts], order: Order) -> Judgement | None:
+    there = sum(nodes[node.name].memory - _LEAST[node.role] for node in order.nodes)
+    wanted = sum(profile.memory for profile in order.profiles)
+    if wanted <= there:
+        return None
+    names = ", ".join(profile.name for profile in order.profiles)
+    what = f"the profiles {names} take {wanted} MiB of memory, and the nodes have {max(there, 0)} to spare"
+    return Judgement("profiles-memory", "warning", what, "leave one out, or add a node")
+
+
+def _copied(nodes: Mapping[str, Facts]) -> Iterator[tuple[str, Judgement]]:
     same: dict[str, list[str]] = defaultdict(list)
     for name, facts in nodes.items():
         same[facts.machine_id].append(name)
@@ -145,7 +162,7 @@ def _clock(case: Case) -> str:
 
 
 def _memory(case: Case) -> str:
-    least = 900 if case.node.role == "server" else 450
+    least = _LEAST[case.node.role]
     if case.facts.memory >= least:
         return ""
     return f"it has {case.facts.memory} MiB of memory, and {_role(case)} needs {least}"

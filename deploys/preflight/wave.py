@@ -43,12 +43,12 @@ class Preflight(Wave):
 
     def finish(self, runs: Sequence[Run]) -> None:
         by_name = {run.node.name: run for run in runs}
-        for name, each in together({name: self._facts[name] for name in by_name}):
-            _tell(by_name[name], each)
+        for name, each in together({name: self._facts[name] for name in by_name}, runs[0].order):
+            _tell(by_name.get(name, runs[0]), each, cluster=not name)
 
 
-def _tell(run: Run, judgement: Judgement) -> None:
-    run.find(judgement.check, judgement.level, judgement.what, judgement.hint)
+def _tell(run: Run, judgement: Judgement, *, cluster: bool = False) -> None:
+    run.find(judgement.check, judgement.level, judgement.what, judgement.hint, cluster=cluster)
 
 
 WAVE = Preflight()

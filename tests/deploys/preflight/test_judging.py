@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploys.events import Level
+from deploys.order import Profile
 from deploys.preflight.judging import CHECKS, judge, together
-from tests.deploys.preflight.cards import NOW, case, facts
+from tests.deploys.preflight.cards import NOW, case, facts, order
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,21 @@ def test_what_nothing_is_said_of(quiet: object) -> None:
 
 def test_cards_that_were_copied_are_told_apart() -> None:
     other = facts("machine-id ffff", without=("machine-id",))
-    said = list(together({"n1": facts(), "n2": other, "n3": facts()}))
+    said = list(together({"n1": facts(), "n2": other, "n3": facts()}, order()))
     assert [name for name, _ in said] == ["n1", "n3"]
     assert said[0][1].what == "n1 has the machine-id of n3: one card was copied from the other"
     assert "systemd-machine-id-setup" in said[0][1].hint
+
+
+def test_profiles_have_to_fit_into_the_memory_of_all_nodes() -> None:
+    profile = {"name": "large", "namespaces": [], "manifests": {}, "memory": 3000}
+    site = order()
+    site = site.model_copy(update={"profiles": (Profile.model_validate(profile),)})
+    small = facts("memory MemTotal: 2048000\nmachine-id ffff", without=("memory", "machine-id"))
+    said = [judgement for name, judgement in together({"n1": facts(), "n2": small}, site) if not name]
+    assert said == []
+    said = [judgement for name, judgement in together({"n1": small, "n2": small}, site) if not name]
+    assert [each.what for each in said] == [
+        "the profiles large take 3000 MiB of memory, and the nodes have 2650 to spare"
+    ]
+    assert not [name for name, _ in together({"n1": small}, site) if not name], "not all of them were read"
