@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 from deploys.errors import NodeProblem, NotAdmitted, NotTrusted, OperationFailed, Unreachable
 from deploys.k3s import config, layout
@@ -27,6 +28,16 @@ def serving(run: Run, servers: Iterable[Node]) -> tuple[list[Run], list[Node]]:
         except (Unreachable, NotAdmitted, NotTrusted, OperationFailed):
             silent.append(server)
     return found, silent
+
+
+def speaking(run: Run, servers: Iterable[Node]) -> Run | None:
+    """The first of `servers` whose API is ready, as a run on it."""
+    for server in servers:
+        with suppress(Unreachable, NotAdmitted, NotTrusted, OperationFailed):
+            there = run if server.name == run.node.name else run.at(server)
+            if there.holds(f"KUBECONFIG={layout.KUBECONFIG} {layout.BINARY} kubectl get --raw /readyz"):
+                return there
+    return None
 
 
 def server_to_join(run: Run, here: Here, k3s: K3s) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from deploys.errors import NodeProblem, Unreachable
 from deploys.k3s import bringing_up, config, layout, settings, upgrade
 from deploys.k3s import kubectl as cluster
-from deploys.k3s.cluster import server_to_join, servers_of, token_of
+from deploys.k3s.cluster import server_to_join, servers_of, speaking, token_of
 from deploys.k3s.here import look_around
 from deploys.k3s.kubectl import Kubectl
 from deploys.order import K3s, Node, Order
@@ -58,6 +58,9 @@ class Servers(Wave):
         )
         kubectl = Kubectl(run)
         if upgrade.due(here, wanted):
+            # its own k3s may be what an interrupted upgrade has left half done
+            own_first = sorted(servers, key=lambda server: server.name != run.node.name)
+            kubectl = Kubectl(speaking(run, own_first) or run)
             self._check_others(run, kubectl, servers)
             bringing_up.finish_upgrade(run, wanted, here, kubectl, k3s, snapshot=self._snapshot)
             self._snapshot = False

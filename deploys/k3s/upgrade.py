@@ -8,8 +8,9 @@ step is written down on the node when it is done, so that a run that dies anywhe
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from archive.errors import InvalidValue
 from deploys import operations
@@ -108,7 +109,8 @@ class Upgrade:
         if found:
             return replace(found, to=self.wanted)
         self.run.add(operations.run, name=f"Keep k3s {has}", command=_keep(self.place), shown=f"copy to {_KEPT}")
-        return self._write(Journal(has, self.wanted))
+        own = self._nodes().get(self.run.node.name, {})
+        return self._write(Journal(has, self.wanted, cordoned=cordoned(own)))
 
     def _try_out(self) -> None:
         if self.run.planning:
@@ -125,18 +127,24 @@ class Upgrade:
         command = f"{layout.BINARY} etcd-snapshot save --name {shlex.quote(name)}"
         self.run.add(operations.run, name="Snapshot of etcd", command=command)
 
-    def _drain(self, journal: Journal) -> Journal:
-        name = self.run.node.name
+    def _nodes(self) -> dict[str, Mapping[str, Any]]:
+        """Those of the cluster by name; none where a server alone does not answer, as that may be what is to be mended.
+
+        Raises `OperationFailed`.
+        """
         try:
-            nodes = {each["metadata"]["name"]: each for each in self.kubectl.nodes()}
+            return {each["metadata"]["name"]: each for each in self.kubectl.nodes()}
         except OperationFailed:
             if not self.alone:
                 raise
-            nodes = {}  # its k3s may be what is broken, and the upgrade the way to mend it
-        own = nodes.pop(name, {})
-        journal = self._write(replace(journal, cordoned=journal.cordoned or cordoned(own)))
+            return {}
+
+    def _drain(self, journal: Journal) -> Journal:
+        name = self.run.node.name
+        others = self._nodes()
+        own = others.pop(name, {})
         # where there is no other place to go, pods do better to stay: they outlive a restart of k3s
-        if ready(own) and any(ready(other) and not cordoned(other) for other in nodes.values()):
+        if ready(own) and any(ready(other) and not cordoned(other) for other in others.values()):
             try:
                 self.kubectl.drain(name, min(_DRAIN, self.run.order.timeout))
             except (NotDrained, OperationFailed):

@@ -126,27 +126,26 @@ def test_a_plan_of_an_upgrade_says_each_step_and_does_none(site: Site) -> None:
 
 # Where the child dies: a line that holds these words.
 KILLED = {
-    "in the middle of the first installation": ("", '"name":"Registries"', "n1"),
-    "when the first server was told to start": ("", '"name":"Start k3s"', "n1"),
-    "when the old binary has been kept": (V30, "Keep k3s", "n1"),
-    "when the new binary lies beside": (V30, '"name":"k3s","state":"changed"', "n1"),
-    "when the server has been drained": (V30, '"name":"Drain n1","state":"changed"', "n1"),
-    "while the database is copied": (V30, '"what":"Copy of the database"', "n1"),
-    "when the database has been copied": (V30, '"name":"Copy of the database"', "n1"),
-    "when the binary has been replaced": (V30, f'"name":"k3s {V31}"', "n1"),
-    "when the server was told to start anew": (V30, '"name":"Start k3s"', "n1"),
-    "before pods are let onto the server again": (V30, '"what":"Let pods onto n1 again"', "n1"),
-    "while an agent is drained": (V30, '"what":"Drain n2"', "n2"),
+    "in the middle of the first installation": ("", '"name":"Registries"'),
+    "when the first server was told to start": ("", '"name":"Start k3s"'),
+    "when the old binary has been kept": (V30, "Keep k3s"),
+    "when the new binary lies beside": (V30, '"name":"k3s","state":"changed"'),
+    "when the server has been drained": (V30, '"name":"Drain n1","state":"changed"'),
+    "while the database is copied": (V30, '"what":"Copy of the database"'),
+    "when the database has been copied": (V30, '"name":"Copy of the database"'),
+    "when the binary has been replaced": (V30, f'"name":"k3s {V31}"'),
+    "when the server was told to start anew": (V30, '"name":"Start k3s"'),
+    "before pods are let onto the server again": (V30, '"what":"Let pods onto n1 again"'),
+    "while an agent is drained": (V30, '"what":"Drain n2"'),
 }
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("begun", "words", "node"), KILLED.values(), ids=KILLED.keys())
-def test_a_run_that_is_killed_is_taken_up_by_the_next(site: Site, begun: str, words: str, node: str) -> None:
+@pytest.mark.parametrize(("begun", "words"), KILLED.values(), ids=KILLED.keys())
+def test_a_run_that_is_killed_is_taken_up_by_the_next(site: Site, begun: str, words: str) -> None:
     if begun:
         site.deploy(begun)
-    events = site.interrupted(site.order(V31), words)
-    assert events[-1].node == node  # type: ignore[union-attr]  # a line about a node
+    site.interrupted(site.order(V31), words)
     site.deploy(V31)
     assert site.nodes() == dict.fromkeys(ALL, (V31, "True", False))
     if begun:
