@@ -67,7 +67,5 @@ def _text(reports: list[Report]) -> str:
                 "",
                 f"warning: {one.node.name} has the host key of {', '.join(one.twins)}: a copy of the same card",
             ]
-            lines += [
-                "  hint: on one of them: rm /etc/ssh/ssh_host_*; ssh-keygen -A; : >/etc/machine-id; reboot"
-            ]
+            lines += ["  hint: on one of them: rm /etc/ssh/ssh_host_*; ssh-keygen -A; : >/etc/machine-id; reboot"]
     return "\n".join(lines)
