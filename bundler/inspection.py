@@ -19,6 +19,8 @@ from archive.release import time_text
 from archive.signers import AllowedSigners
 from archive.verification import verify_archive
 from archive.volumes import Volumes
+from bundler.errors import LockInvalid
+from bundler.lockfile import Lock
 from bundler.platform_sizes import by_platform
 from bundler.resolve import images
 
@@ -39,6 +41,15 @@ class Holding:
     own: int
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a difference does not carry: `blobs` of `size` bytes together, and the crates that brought them."""
+
+    blobs: int
+    size: int
+    base: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Inspection:
     """A crate as `inspect` tells it. Sizes are bytes, each blob counted once; keys of `signers` are fingerprints.
@@ -54,6 +65,7 @@ class Inspection:
     platforms: Mapping[tuple[str, str], int]
     shared: int
     saved: int
+    left_out: LeftOut
     parts: tuple[Path, ...]
     missing: tuple[str, ...]
 
@@ -73,6 +85,11 @@ class Inspection:
             "digest": self.crate.digest,
             "size": self.crate.total_size,
             "blobs": self.crate.survey.blobs,
+            "left_out": {
+                "blobs": self.left_out.blobs,
+                "size": self.left_out.size,
+                "base": list(self.left_out.base),
+            },
             "parts": [str(path) for path in self.parts],
             "missing": list(self.missing),
             "signed_by": list(self.signers),
@@ -139,6 +156,7 @@ def inspect(paths: Sequence[Path]) -> Inspection:
             platforms=by_platform(crate, items),
             shared=sum(size for sha256, size in sizes.items() if users[sha256] > 1),
             saved=sum(size * (users[sha256] - 1) for sha256, size in sizes.items()),
+            left_out=_left_out(crate),
             parts=tuple(volumes.paths),
             missing=tuple(volumes.missing(crate.total_size)),
         )
@@ -171,6 +189,17 @@ def verify(paths: Sequence[Path], signers: AllowedSigners | None, when: datetime
                 f"{damage.where}: {damage.reason}" + _needed_by(damage.placed, users) for damage in report.damages
             ),
         )
+
+
+def _left_out(crate: Crate) -> LeftOut:
+    sizes = [placed.entry.size for placed in crate.entries() if placed.entry.absent]
+    if not sizes:
+        return LeftOut(0, 0, ())
+    try:
+        lock = Lock.parse(crate.small_blob(crate.release.lock), "the lock of this crate")
+    except LockInvalid:  # of another program, or of another time
+        return LeftOut(len(sizes), sum(sizes), ())
+    return LeftOut(len(sizes), sum(sizes), tuple(f"{base.name} {base.serial}" for base in lock.base if base.name))
 
 
 def _needed_by(placed: Placed | None, names: Mapping[str, list[str]]) -> str:

@@ -37,6 +37,12 @@ def _text(found: Inspection) -> str:
         *(f"  signed by {fingerprint} (not judged here)" for fingerprint in found.signers),
         *([] if found.signers else ["  not signed"]),
     ]
+    if found.left_out.blobs:
+        there = ", ".join(found.left_out.base)
+        head.append(
+            f"  a difference: leaves out {units.size(found.left_out.size)} in {found.left_out.blobs} blobs"
+            + (f", which {there} brought" if there else "")
+        )
     if release.expires:
         head.append(f"  expires {time_text(release.expires)}")
     if found.missing:

@@ -75,6 +75,10 @@ def site(tmp_path: Path, registry: Registry) -> Site:
     return Site(desk, crate, first, registry)
 
 
+def serial_of(desk: Desk, crate: Path) -> int:
+    return int(json.loads(desk.bundle("inspect", crate, "--json").out)["serial"])
+
+
 def pull(containers: Containerd, served: Served, reference: str) -> None:
     for host in ("docker.io", "ghcr.io"):
         containers.add_host(host, served.url, ca=served.ca)
@@ -99,6 +103,11 @@ def test_what_is_missed_comes_with_the_next_stick_and_nothing_else(
         assert built["left_out"]["size"] > 2 * LAYER
         assert second.stat().st_size < LAYER / 10
 
+        shown = site.desk.bundle("inspect", second).out
+        assert "a difference: leaves out" in shown
+        assert f"site {serial_of(site.desk, site.first)} brought" in shown
+        site.desk.bundle("verify", second)
+
         site.crate.run("install", second)
         pull(container_daemon, served, MISSED)
         assert skopeo_digest(served, HERE)
@@ -111,8 +120,7 @@ def test_what_is_missed_comes_with_the_next_stick_and_nothing_else(
     refused = fresh.run("install", second, expect=1)
     serial = json.loads(site.crate.run("status", "--json").out)["crates"][0]["serial"]
     assert f"site {serial} is a difference" in refused.err
-    first = json.loads(site.desk.bundle("inspect", site.first, "--json").out)
-    assert f"site {first['serial']} brings them" in refused.err
+    assert f"site {serial_of(site.desk, site.first)} brings them" in refused.err
     assert fresh.contents() == before
     fresh.run("install", second, site.first)
     with site.crate.serving() as served, fresh.serving() as other:
