@@ -111,8 +111,8 @@ def _add_requests(recipe: Recipe, file: CrateFile) -> Plan:
             recipe, before, progress(), requests=file.export.requests, keep=True, show=crate_files.show_plan
         )
     )
-    requesting.check_serial(made.locked.lock, file.export)
     if made.locked.changed:
+        requesting.check_serial(made.locked.lock, file.export)
         locking.write(made.locked.lock, recipe)
     return made.plan
 

@@ -81,9 +81,9 @@ def lock(
         )
     )
     locked = made.locked
-    if asking:
-        requesting.check_serial(locked.lock, asking.export)
     if locked.changed:
+        if asking:
+            requesting.check_serial(locked.lock, asking.export)
         locking.write(locked.lock, read)
     bill = costs.bill(locked.lock, Cache(default_root()))
     path = lockfile.path_for(recipe)

@@ -76,6 +76,12 @@ def desk(there: World, tmp_path: Path, registry: Registry) -> Desk:
     return Desk(there.workshop(tmp_path / "work", f'{recipe}\n[upstreams]\n"docker.io" = "{registry.url}"\n'), registry)
 
 
+@pytest.fixture
+def small(tmp_path: Path, registry: Registry) -> Desk:
+    """A recipe that asks for nothing itself."""
+    return Desk(Workshop.make(tmp_path / "small", '[crate]\nname = "lab"\nserial = 7\n'), registry)
+
+
 ASKED = (
     ("image", APP),
     ("apt", "debian/lonely"),
@@ -174,24 +180,24 @@ def test_build_adds_them_and_leaves_the_rest_as_it_was_locked(there: World, desk
 # Whose file it is
 
 
-def test_a_crate_keeps_its_key(desk: Desk) -> None:
-    desk.lock("--requests", desk.file())
-    known = desk.workshop.folder / ".config/buzzcrate/crates"
+def test_a_crate_keeps_its_key(small: Desk) -> None:
+    small.lock("--requests", small.file())
+    known = small.workshop.folder / ".config/buzzcrate/crates"
     assert known.read_text() == f"{KEY.public.line} workshop\n"
-    assert "seen before" in desk.workshop.run("lock", "--requests", desk.file()).stderr
-    told = desk.refused("--requests", desk.file(key=FOREIGN), code=3)
+    assert "seen before" in small.workshop.run("lock", "--requests", small.file()).stderr
+    told = small.refused("--requests", small.file(key=FOREIGN), code=3)
     assert KEY.public.fingerprint in told
     assert f"--crate-key {FOREIGN.public.fingerprint}" in told
-    desk.lock("--requests", desk.file(key=FOREIGN), "--crate-key", FOREIGN.public.fingerprint)
+    small.lock("--requests", small.file(key=FOREIGN), "--crate-key", FOREIGN.public.fingerprint)
     assert known.read_text() == f"{FOREIGN.public.line} workshop\n"
-    desk.refused("--requests", desk.file(), code=3)
+    small.refused("--requests", small.file(), code=3)
 
 
-def test_a_key_that_is_told_is_the_only_one(desk: Desk) -> None:
-    (desk.workshop.folder / "crate.pub").write_text(f"{KEY.public.line} crate@box\n")
-    desk.refused("--requests", desk.file(key=FOREIGN), "--crate-key", "crate.pub", code=3)
-    assert not (desk.workshop.folder / ".config/buzzcrate/crates").exists()
-    desk.lock("--requests", desk.file(), "--crate-key", "crate.pub")
+def test_a_key_that_is_told_is_the_only_one(small: Desk) -> None:
+    (small.workshop.folder / "crate.pub").write_text(f"{KEY.public.line} crate@box\n")
+    small.refused("--requests", small.file(key=FOREIGN), "--crate-key", "crate.pub", code=3)
+    assert not (small.workshop.folder / ".config/buzzcrate/crates").exists()
+    small.lock("--requests", small.file(), "--crate-key", "crate.pub")
 
 
 def damaged(data: bytes) -> dict[str, tuple[bytes, int, str]]:
@@ -204,15 +210,15 @@ def damaged(data: bytes) -> dict[str, tuple[bytes, int, str]]:
 
 
 @pytest.mark.parametrize("option", ["--requests", "--have"])
-def test_a_file_that_is_not_as_it_was_signed_is_refused(desk: Desk, option: str) -> None:
-    desk.workshop.keygen()
-    desk.file(("image", APP))
-    path = desk.workshop.folder / "site.requests"
+def test_a_file_that_is_not_as_it_was_signed_is_refused(small: Desk, option: str) -> None:
+    small.workshop.keygen()
+    small.file(("image", APP))
+    path = small.workshop.folder / "site.requests"
     for data, code, words in damaged(path.read_bytes()).values():
         path.write_bytes(data)
-        done = desk.workshop.run("build", "--out", "out", "--key", "release.key", option, "site.requests")
+        done = small.workshop.run("build", "--out", "out", "--key", "release.key", option, "site.requests")
         assert (done.returncode, words in done.stderr) == (code, True), done.stderr
-    assert not (desk.workshop.folder / "bundle.lock").exists()
+    assert not (small.workshop.folder / "bundle.lock").exists()
 
 
 WRONG_USE: dict[str, tuple[list[str], str]] = {
