@@ -57,8 +57,9 @@ def _build(scratch: Path, made: Path) -> None:
     programs = made / "bin"
     programs.mkdir(parents=True)
     for name in _PROGRAMS:
-        found = next(path for path in unpacked.rglob(name) if path.is_file() and not path.is_symlink())
-        shutil.copy(found, programs / name)
+        found = [path for path in unpacked.rglob(name) if path.is_file() and not path.is_symlink()]
+        # not its completion, its init script or its manual
+        shutil.copy(max(found, key=lambda path: path.stat().st_size), programs / name)
     shutil.copy(helm_binary(), programs / "helm")
     for name in (*_PROGRAMS, "helm"):  # Debian's Go programs keep what only a debugger wants
         subprocess.run(["strip", programs / name], check=False, capture_output=True)
@@ -101,11 +102,12 @@ def _compile(scratch: Path, source: Path, unpacked: Path) -> tuple[Path, Path]:
             shutil.copy(path, theirs)
     for name in ("inside", "addons"):
         shutil.copytree(_RECIPE / name, tree / "cmd" / name)
+    # a file, because variables do not count in a tree that git exported
+    says = {"COMMIT": "unknown", "TREE_STATE": "clean", "VERSION": VERSION, "MAJOR": "1", "MINOR": "20"}
+    (scratch / "version").write_text("".join(f"KUBE_GIT_{name}='{value}'\n" for name, value in says.items()))
     environment = {
         **os.environ,
-        "KUBE_GIT_VERSION": VERSION,
-        "KUBE_GIT_COMMIT": "unknown",
-        "KUBE_GIT_TREE_STATE": "clean",
+        "KUBE_GIT_VERSION_FILE": str(scratch / "version"),
         "GOPROXY": "off",
         "GOCACHE": str(scratch / "go"),
     }

@@ -58,6 +58,7 @@ report() { # report SERVER ROLE: beats until it is told otherwise
   local said
   said=$(call "$1" BEAT "$(secret_of "${cfg[token]}")" "$(node_name)" "$(node_ip)" "$2" "$version" \
     "$(tr ' ' ',' <<<"${cfg[node-label]:--}")" "$(tr ' ' ',' <<<"${cfg[node-taint]:--}")") || return 1
+  [ -n "$said" ] || return 1 # the server that this one follows is away
   [ "$said" = beats ] || die "failed to retrieve configuration from server: $said"
 }
 

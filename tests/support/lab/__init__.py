@@ -16,6 +16,6 @@ Needs root, `debootstrap`, `systemd-container`, `iproute2` and `nftables`.
 from __future__ import annotations
 
 from tests.support.lab.lab import Lab, lab
-from tests.support.lab.machine import Node, Spec
+from tests.support.lab.machine import NO_BRIDGE_FILTER, Node, Spec
 
-__all__ = ["Lab", "Node", "Spec", "lab"]
+__all__ = ["NO_BRIDGE_FILTER", "Lab", "Node", "Spec", "lab"]

@@ -41,6 +41,10 @@ mount -o remount,rw,bind /sys/fs/cgroup/$c; done'
 [Install]
 WantedBy=sysinit.target
 """
+NO_BRIDGE_FILTER: Mapping[str, str] = {
+    "etc/systemd/system/ssh.service.d/lab.conf": "[Service]\nExecStartPre=mount -t tmpfs none /proc/sys/net/bridge\n"
+}
+"""The `files` of a machine whose kernel seems to lack br_netfilter."""
 _REBOOTING = "lab-rebooting"
 # A reboot ends the container like a poweroff, and leaves word that the power is to come back.
 _REBOOT = f"""\
@@ -58,8 +62,8 @@ class Spec:
 
     `disk` (MiB) makes everything it writes fit into that much. `clock` (`1970-01-02 00:00:00`) is the time that its
     ssh sessions see; `date --set` moves that and never the real one. `off` leaves it unplugged until `start()`.
-    `modules` are kernel modules that it lacks. `files` are written before it boots. `binds` are folders of this
-    computer that it sees, read-only.
+    `files` are written before it boots (`NO_BRIDGE_FILTER` among them hides a kernel module). `binds` are folders of
+    this computer that it sees, read-only.
     """
 
     name: str
@@ -234,7 +238,9 @@ class Node:
         """Reboots it in order, and waits until it answers again."""
         before = self.boot_id()
         self.run("systemctl reboot", check=False)
-        wait_until(lambda: self.running and self.boot_id() not in {"", before}, f"the reboot of {self.name}", seconds=60)
+        wait_until(
+            lambda: self.running and self.boot_id() not in {"", before}, f"the reboot of {self.name}", seconds=60
+        )
         self.wait()
 
     def boot_id(self) -> str:

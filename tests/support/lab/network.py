@@ -28,18 +28,26 @@ table {family} lab {{
   counter escaped {{ }}
   chain leaving {{
     type filter hook {hook} priority {priority}; policy accept;
-    {ip} ip daddr != {{ {inside} }} counter name escaped add @tried {{ ip daddr }}
-    {ip6} ip6 daddr != {{ {inside6} }} counter name escaped add @tried6 {{ ip6 daddr }}
+    {route} {ip} ip daddr != {{ {inside} }} counter name escaped add @tried {{ ip daddr }}
+    {route} {ip6} ip6 daddr != {{ {inside6} }} counter name escaped add @tried6 {{ ip6 daddr }}
   }}
 }}
 """
 _MACHINE = _TABLE.format(
-    family="inet", hook="postrouting", priority=300, ip="", ip6="", inside=_INSIDE, inside6=_INSIDE6
+    family="inet",
+    hook="postrouting",
+    priority=300,
+    route='oifname != "lo"',
+    ip="",
+    ip6="",
+    inside=_INSIDE,
+    inside6=_INSIDE6,
 )
 _BRIDGE = _TABLE.format(
     family="bridge",
     hook="prerouting",
     priority=-300,
+    route="",
     ip="ether type ip",
     ip6="ether type ip6",
     inside=_INSIDE,
