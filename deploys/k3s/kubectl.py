@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from deploys.order import Node
 from deploys.running import Run
 
 _REQUEST = 20  # seconds for an answer of the API
+_PATIENCE = 30  # seconds for it to come back
+_AWAY = re.compile(r"refused|timed? ?out|timeout|EOF|[Uu]navailable|connection reset|TLS handshake|no leader")
 _GIVEN = {"label": "Labels of {}", "taint": "Taints of {}", "annotate": "Note of what {} is given"}
 _DISRUPTION = re.compile(r'evicting pods?/"(?P<pod>[^"]+)" -n "(?P<namespace>[^"]+)".*disruption budget')
 _BARE = re.compile(r"declare no controller[^:]*: (?P<pods>.+?)(?:;|$)")
@@ -68,8 +71,16 @@ class Kubectl:
         )
 
     def _ask(self, *words: str) -> str:
-        with self._turn:
-            return self.run.ask(_command(*words), timeout=_REQUEST * 3)
+        """Asks again for a while where the API is only just coming up, or changing hands."""
+        began = time.monotonic()
+        while True:
+            try:
+                with self._turn:
+                    return self.run.ask(_command(*words), timeout=_REQUEST * 3)
+            except OperationFailed as problem:
+                if time.monotonic() - began > _PATIENCE or not _AWAY.search(problem.what):
+                    raise
+            time.sleep(2)
 
     def _do(self, name: str, *words: str, timeout: int = 0) -> None:
         shown = shlex.join(("kubectl", *words))
