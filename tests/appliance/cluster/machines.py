@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,11 +73,16 @@ class Machines:
         found: dict[str, Any] = json.loads(self.run(*words, "--json", expect=expect).stdout)
         return found
 
-    def carry(self, *versions: str, serial: int) -> None:
-        """Installs a crate that brings these releases of k3s."""
-        maker = CrateMaker(self.folder / "blobs", serial=serial)
+    def carry(self, *versions: str, serial: int, weight: int = 0, ballast: int = 0) -> None:
+        """Installs a crate that brings these releases of k3s, each binary with `weight` bytes more than it needs, and
+        a file of `ballast` bytes that nobody asks for.
+        """
+        maker = CrateMaker(self.folder / "blobs", serial=serial, chunk=4 << 20)
+        if ballast:
+            maker.file("ballast", random.Random(1).randbytes(ballast))
         for version in versions:
             program = light(self.folder, version).programs["amd64"].read_bytes()
+            program += b"\nexit\n" * bool(weight) + random.Random(version).randbytes(weight)
             for name in ("k3s", "k3s-arm64"):
                 maker.file(f"k3s/{version}/{name}", program)
         with trusting(self.root, self.key) as store:
@@ -102,14 +108,14 @@ class Machines:
 
 
 @contextmanager
-def machines(folder: Path, nodes: int | Sequence[Spec] = 3) -> Iterator[Machines]:
-    """Booted, served, and with a site file in force whose first node is the server."""
+def machines(folder: Path, nodes: int | Sequence[Spec] = 3, *, weight: int = 0, ballast: int = 0) -> Iterator[Machines]:
+    """Booted, served, and with a site file in force whose first node is the server; the rest goes to `carry`."""
     names = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else []
     # as from a router of theirs: the hub of a lab is no machine with systemd, and answers no names
     specs = [Spec(name, files={"etc/resolv.conf": "nameserver 10.77.0.1\n"}) for name in names] or nodes
     with lab(specs) as site:
         made = Machines(site, folder / "root", folder, make_key(folder / "keys"))
-        made.carry(FIRST, serial=1)
+        made.carry(FIRST, serial=1, weight=weight, ballast=ballast)
         made.introduce()
         SiteFolder(made.root).keep(Site.load(made.write_site(site.nodes[0].name)))
 

@@ -28,9 +28,11 @@ pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machines, dict[str, Any]]]:
-    """The machines after their first `deploy`, and its receipt."""
+    """The machines after `install --site`, and its receipt."""
     with machines(tmp_path_factory.mktemp("machines")) as made:
-        yield made, made.json("deploy")["receipt"]
+        installed = made.json("install", made.folder / "site-1.crate", "--site", made.folder / "site.toml")
+        assert installed["active"] == ["site 1"]
+        yield made, installed["receipt"]
 
 
 @pytest.fixture
