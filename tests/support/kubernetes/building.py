@@ -29,7 +29,8 @@ _REFLECT = "golang-github-modern-go-reflect2-dev"
 _PROGRAMS = ("etcd", "etcdctl", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "conntrack", "bridge",
              "host-local", "loopback", "portmap")  # fmt: skip
 _NAMES = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
-          "k3s-authority", "k3s-bootstrap", "k3s-charts", "k3s-front", "k3s-join", "k3s-registries", "k3s-routes")  # fmt: skip
+          "k3s-authority", "k3s-bootstrap", "k3s-charts", "k3s-front", "k3s-join", "k3s-registries",
+          "k3s-routes")  # fmt: skip
 
 
 def payload() -> Path:

@@ -65,26 +65,29 @@ def _packed(version: str) -> Path:
     with kept(f"{built.name}-{version}-{key}.tar.gz") as made:
         if not made.exists():
             partial = made.with_suffix(".partial")
-            with partial.open("wb") as raw, gzip.GzipFile("", "wb", 5, raw, mtime=0) as packed:
-                _pack(tarfile.open(fileobj=packed, mode="w|"), built / "bin", manifests, version)
+            with (
+                partial.open("wb") as raw,
+                gzip.GzipFile("", "wb", 5, raw, mtime=0) as packed,
+                tarfile.open(fileobj=packed, mode="w|") as tar,
+            ):
+                _pack(tar, built / "bin", manifests, version)
             partial.rename(made)
     return made
 
 
 def _pack(tar: tarfile.TarFile, programs: Path, manifests: list[Path], version: str) -> None:
-    with tar:
-        for path in sorted(programs.iterdir()):
-            member = tar.gettarinfo(path, f"bin/{path.name}")
-            if path.name != "kubernetes":
-                with path.open("rb") as file:
-                    tar.addfile(member, None if path.is_symlink() else file)
-                continue
-            stamped = programs.parent / "stamped.partial"
-            content = path.read_bytes()
-            assert VERSION.encode() in content, f"{path} does not say {VERSION}"
-            stamped.write_bytes(content.replace(VERSION.encode(), version.encode()))
-            with stamped.open("rb") as file:
-                tar.addfile(member, file)
-            stamped.unlink()
-        for path in manifests:
-            tar.add(path, f"manifests/{path.name}")
+    for path in sorted(programs.iterdir()):
+        member = tar.gettarinfo(path, f"bin/{path.name}")
+        if path.name != "kubernetes":
+            with path.open("rb") as file:
+                tar.addfile(member, None if path.is_symlink() else file)
+            continue
+        stamped = programs.parent / "stamped.partial"
+        content = path.read_bytes()
+        assert VERSION.encode() in content, f"{path} does not say {VERSION}"
+        stamped.write_bytes(content.replace(VERSION.encode(), version.encode()))
+        with stamped.open("rb") as file:
+            tar.addfile(member, file)
+        stamped.unlink()
+    for path in manifests:
+        tar.add(path, f"manifests/{path.name}")
