@@ -28,6 +28,7 @@ from archive.requests import Unmet
 from deploys.events import Began, Ended, Event
 from deploys.order import Order
 
+_LOOK = "looking at what runs"  # no wave: what is found then is told by the waves
 See = Callable[[Event], None]
 """Is shown every event as it comes."""
 
@@ -40,7 +41,7 @@ def deploy(store: Store, wish: Wish, see: See, *, command: Sequence[str] = child
     """
     folder = SiteFolder(store.root)
     with _turn(folder, wish.task) as lock, child.terminable():
-        prepared = _decided(store, wish, folder, hold=lock, command=command)
+        prepared = _decided(store, wish, folder, see, hold=lock, command=command)
         requests = Requests(store.database)
         asked_before = requests.snapshot()
         run = _Run(folder, prepared, see)
@@ -62,7 +63,7 @@ def plan(store: Store, wish: Wish, see: See, *, command: Sequence[str] = child.C
     """What `deploy` would do. Changes nothing anywhere, and keeps nothing. Raises as `deploy` does."""
     folder = SiteFolder(store.root)
     with _turn(folder, "plan") as lock, child.terminable():
-        prepared = _decided(store, replace(wish, task="plan"), folder, hold=lock, command=command)
+        prepared = _decided(store, replace(wish, task="plan"), folder, see, hold=lock, command=command)
         record = Record()
         for event in child.run(prepared.order, log_path(folder), hold=[lock], command=command):
             record.take(event)
@@ -87,17 +88,20 @@ def _turn(folder: SiteFolder, task: str) -> Iterator[int]:
         yield descriptor
 
 
-def _decided(store: Store, wish: Wish, folder: SiteFolder, *, hold: int, command: Sequence[str]) -> Prepared:
+def _decided(store: Store, wish: Wish, folder: SiteFolder, see: See, *, hold: int, command: Sequence[str]) -> Prepared:
     """The run, once it is known that there is a way to it from what the nodes run now.
 
     Where that is not known from the last run, the nodes are asked first, and nothing else is done.
     """
     prepared = prepare(store, wish)
-    if not prepared.check_way(folder.known_facts()):
+    if not prepared.is_there(folder.known_facts()):
         look = prepared.order.model_copy(update={"waves": ("preflight",)})
+        began = time.monotonic()
+        see(Began(wave=_LOOK, nodes=tuple(node.name for node in look.touched)))
         learning = Learning(folder)
         for event in child.run(look, log_path(folder), hold=[hold], command=command):
             learning.take(event)
+        see(Ended(wave=_LOOK, ok=True, seconds=time.monotonic() - began))
         prepared.check_way(folder.known_facts())
     return prepared
 

@@ -15,7 +15,7 @@ from appliance.cluster.releases import Running, choose, decide
 from appliance.site.errors import SiteInvalid, UnknownNode
 from appliance.site.folder import SiteFolder
 from appliance.site.meeting import key_of
-from appliance.site.model import Node, Site
+from appliance.site.model import Site
 from appliance.store import Store
 from deploys.order import WAVES, Order, Task, Wave
 
@@ -44,17 +44,15 @@ class Prepared:
     def k3s(self) -> str:
         return self.order.k3s.version if self.order.k3s else ""
 
-    def check_way(self, facts: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether `facts` tell of every node concerned that it runs the release that is wanted.
+    def is_there(self, facts: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether `facts` tell of every node concerned that it runs what is wanted, so that there is no way to go."""
+        return not self.k3s or all(_version(facts, node.name) == self.k3s for node in self.order.touched)
 
-        Raises `UpgradeRefused` when one of those known runs a release from which there is no way.
-        """
-        if not self.k3s:
-            return True
-        running = [Running(node.name, node.role, _version(facts, node)) for node in self.site.nodes]
-        decide(running, self.k3s, self.carried)
-        touched = {node.name for node in self.order.touched}
-        return all(node.version == self.k3s for node in running if node.node in touched)
+    def check_way(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raises `UpgradeRefused` when a node runs a release from which there is no way, as far as `facts` tell."""
+        if self.k3s:
+            running = [Running(node.name, node.role, _version(facts, node.name)) for node in self.site.nodes]
+            decide(running, self.k3s, self.carried)
 
 
 def prepare(store: Store, wish: Wish) -> Prepared:
@@ -132,6 +130,6 @@ def _images(store: Store, folder: SiteFolder) -> str:
     return str(path)
 
 
-def _version(facts: Mapping[str, Mapping[str, Any]], node: Node) -> str:
-    found = facts.get(node.name, {}).get("k3s", "")
+def _version(facts: Mapping[str, Mapping[str, Any]], node: str) -> str:
+    found = facts.get(node, {}).get("k3s", "")
     return found if isinstance(found, str) else ""

@@ -245,7 +245,7 @@ def test_an_upgrade_that_skips_a_minor_release_is_refused_before_anything_is_don
 
 
 def test_what_is_believed_of_nodes_may_be_old_and_is_asked_again_before_a_refusal(store: Store) -> None:
-    known(store, "v1.35.1+k3s1")
+    known(store, "v1.30.1+k3s1")
     deploy(store, Wish(), silent, command=script(store, *wave("preflight", "n1", "n2"), *knowing("n1", "n2")))
     assert SiteFolder(store.root).known_facts()["n1"]["k3s"] == VERSION
 
