@@ -19,7 +19,7 @@ from archive.platforms import Platform
 from archive.references import Reference
 from bundler.connection import Connection
 from bundler.ecosystems import APT, CHARTS, ECOSYSTEMS
-from bundler.errors import HelmMissing
+from bundler.errors import AccessDenied, HelmMissing, NotFound
 from bundler.local_images import LocalImages
 from bundler.lockfile import Request
 from bundler.naming import same, same_image
@@ -162,11 +162,20 @@ async def _profile(one: Carried, own: Collection[Reference], recipe: Recipe, con
     """A profile with all that it names; what the recipe names itself is left to it."""
     platforms = recipe.contents.crate.platforms
     context = connection.context(platforms)
+    packages = one.packages(recipe)
+
+    async def image(section: ImageSection) -> Resolution:
+        try:
+            return await _image(section, platforms, recipe, connection)
+        except (NotFound, AccessDenied) as problem:
+            hint = f'one of your own in its place: [[images]] with layout = … and name = "{section.reference}"'
+            raise type(problem)(f"the profile {one.profile.name}: {problem.what}", hint=hint) from problem
+
     parts = await together(
         [
-            *(_image(section, platforms, recipe, connection) for section in one.images(own)),
+            *(image(section) for section in one.images(own)),
             *(CHARTS.resolve(section, context) for section in one.charts()),
-            *(APT.resolve(section, context) for section in one.packages(recipe)),
+            *(APT.resolve(section, context) for section in packages),
         ],
         limit=AT_ONCE,
     )

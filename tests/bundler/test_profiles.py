@@ -125,6 +125,16 @@ def test_a_profile_that_changed_since_the_lock_is_not_packed(tmp_path: Path) -> 
     assert made.build("--locked")
 
 
+def test_an_image_that_no_registry_has_is_told_with_the_profile_and_the_way_out(
+    tmp_path: Path, registry: Registry
+) -> None:
+    made = workshop(tmp_path, f'{HEAD}profiles = ["demo"]\n[upstreams]\n"ghcr.io" = "{registry.url}"\n')
+    done = made.run("lock")
+    assert done.returncode == 1
+    assert "the profile demo: " in done.stderr
+    assert 'layout = … and name = "ghcr.io/buzzcrate/demo-' in done.stderr
+
+
 WRONG = {
     "a name that is nearly right": ('["metalb"]', ":5: no profile is called metalb", "did you mean metallb?"),
     "a folder that is not there": ('["./nothing"]', "nothing is not a folder", "a folder with a profile.toml"),
