@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.lock import RLock
 from paramiko import Channel, SSHException, Transport
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, PyinfraError
@@ -46,6 +47,7 @@ class Link:
         self.broken: NodeProblem | None = None
         self.failure = ""  # of the last command: its standard error, or why there is none
         self.needs_password = False
+        self.turn = RLock()  # several nodes' work may have something to do on this one
 
     @property
     def alive(self) -> bool:

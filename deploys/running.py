@@ -29,7 +29,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,20 +97,16 @@ class Run:
 
     def fact(self, fact: type[FactBase[Value]], **arguments: Any) -> Value:
         """What `fact` finds on the node. Raises `OperationFailed` or `Unreachable` instead of a default."""
-        self._link.failure = ""
-        value: Value = read_fact(self._state, self.host, fact, kwargs=arguments, apply_failed_hosts=False)
-        self._raise(f"looking at the node ({fact.__name__})")
+        with self._asking(f"looking at the node ({fact.__name__})"):
+            value: Value = read_fact(self._state, self.host, fact, kwargs=arguments, apply_failed_hosts=False)
         return value
 
     def ask(self, script: str, *, timeout: int = 0) -> str:
         """The output of a script that changes nothing. Raises `OperationFailed` when it does not end with 0."""
-        lines: list[str] = []
-        self._link.failure = ""
-        with suppress(OSError, SSHException, EOFError):  # the link knows, and says it below
-            _, output = self.host.run_shell_command(StringCommand(script), **({"_timeout": timeout} if timeout else {}))
-            lines = output.stdout_lines
-        self._raise("asking the node")
-        return "\n".join(lines)
+        arguments = {"_timeout": timeout} if timeout else {}
+        with self._asking("asking the node"):
+            _, output = self.host.run_shell_command(StringCommand(script), **arguments)
+        return "\n".join(output.stdout_lines)
 
     def holds(self, condition: str) -> bool:
         """Whether a command for sh that changes nothing succeeds."""
@@ -118,10 +114,8 @@ class Run:
 
     def look(self, *paths: str) -> Mapping[str, FileNow]:
         """The files at `paths`, in one round trip; operations on them later in the wave need none of their own."""
-        self._link.failure = ""
-        found = look(self.host, [each for path in paths for each in (path, pending(path))])
-        self._raise("reading files")
-        return found
+        with self._asking("reading files"):
+            return look(self.host, [each for path in paths for each in (path, pending(path))])
 
     def wait(self, what: str, condition: str, *, seconds: int, every: float = 1.0) -> None:
         """Until `condition` holds on the node, saying that `what` is waited for. Raises `OperationFailed`."""
@@ -148,7 +142,7 @@ class Run:
 
         Raises `OperationFailed` or `Unreachable`.
         """
-        with ctx_host.use(self.host):  # another one than the greenlet's, after `at`
+        with self._link.turn, ctx_host.use(self.host):  # another one than the greenlet's, after `at`
             return self._add(operation, name, arguments)
 
     def _add(self, operation: PyinfraOperation[...], name: str, arguments: Mapping[str, Any]) -> bool:
@@ -227,6 +221,18 @@ class Run:
                 output=output,
             )
         )
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """For one command that changes nothing: what goes wrong with it becomes a problem of this node."""
+        with self._link.turn:
+            self._link.failure = ""
+            try:
+                yield
+            except (OSError, EOFError, SSHException, PyinfraError) as error:
+                self._raise(doing)
+                raise OperationFailed(f"{self.node.name}: {doing}: {error}") from error
+            self._raise(doing)
 
     def _raise(self, doing: str) -> None:
         """Says as a problem what went wrong in the last command, if anything did."""

@@ -166,16 +166,16 @@ class Session:
     def _reach(self, host: Host) -> None:
         """Connects `host` unless it is. Raises `Unreachable`, `NotTrusted` or `NotAdmitted`."""
         link = self._links[host.name]
-        fresh = not link.alive
-        try:
-            host.connect(show_errors=False, raise_exceptions=True)
-            connection = host.connector
-            if fresh and isinstance(connection, Connection):
-                host.connected = True
-                connection.connect()
-                admit(connection)
-        except (ConnectError, OSError, EOFError, SSHException) as error:
-            raise link.broken or Unreachable(f"{host.name}: {error}") from error
+        with link.turn:
+            try:
+                fresh = not link.alive
+                host.connect(show_errors=False, raise_exceptions=True)
+                connection = host.connector
+                if fresh and isinstance(connection, Connection):
+                    connection.connect()  # a host that was connected before a restart does not see to it itself
+                    admit(connection)
+            except (ConnectError, OSError, EOFError, SSHException) as error:
+                raise link.broken or Unreachable(f"{host.name}: {error}") from error
 
     def _fail(self, wave: Wave, run: Run, problem: NodeProblem) -> None:
         self._left[run.node.name] = wave.name

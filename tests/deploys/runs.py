@@ -15,6 +15,8 @@ from tests.support.tools import tool
 
 # All of /etc, and what of it is there: paths, modes, owners, links, contents.
 _TREE = "cd /etc && find . -printf '%p %y %m %U:%G %l\\n' | sort && find . -type f | sort | xargs -d '\\n' sha256sum"
+SECRET = "a-secret-of-the-trial"
+"""What tests/deploys/trial.py hides."""
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
@@ -79,16 +81,18 @@ class Told:
                 each.state != "skipped"][-1]  # fmt: skip
 
 
-def start(site: Lab) -> subprocess.Popen[str]:
+def start(site: Lab, module: str = "deploys", arguments: Sequence[str] = ()) -> subprocess.Popen[str]:
     """The child process, waiting for its order."""
-    words = site.words(tool("env"), f"PYTHONPATH={Path.cwd()}", sys.executable, "-m", "deploys")
+    words = site.words(tool("env"), f"PYTHONPATH={Path.cwd()}", sys.executable, "-m", module, *arguments)
     pipe = subprocess.PIPE
     return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def run(site: Lab, wanted: Order, *, timeout: float = 120) -> Told:
+def run(
+    site: Lab, wanted: Order, *, timeout: float = 120, module: str = "deploys", arguments: Sequence[str] = ()
+) -> Told:
     """Carries an order out, to its end."""
-    with start(site) as child:
+    with start(site, module, arguments) as child:
         try:
             said, log = child.communicate(wanted.model_dump_json(), timeout=timeout)
         except subprocess.TimeoutExpired:
