@@ -42,7 +42,7 @@ makes() {{
   [ -e "$1" ] && return 0
   makes "$(dirname -- "$1")"
   note "folder $1"
-  mkdir -- "$1"
+  mkdir -p -- "$1"
 }}
 save() {{
   grep -qsxF -e "saved $1" -e "absent $1" -- "$kept/list" && return 0
