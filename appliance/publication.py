@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import BinaryIO
 
+from appliance import items
 from appliance.errors import BadPublication, CrateConflict
 from appliance.manifest import Manifest
 from appliance.repository_key import KeptKey
@@ -127,7 +128,8 @@ class Publication:
     def list_item(self, item: Item, bringer: str, *, contributed: bool) -> None:
         """Lists an item among what the generation publishes, once whoever brings it."""
         size = sum(file.size for file in item.files)
-        self._insert("items", *item.key, item.origin, size, bringer, contributed)
+        served = (items.path_of(item), items.platforms_of(item))
+        self._insert("items", *item.key, item.origin, size, bringer, contributed, *served)
 
     def count(self, kind: str, items: int) -> None:
         """So many different items of a kind were published."""

@@ -262,4 +262,10 @@ CREATE TABLE contribution_blobs (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS)
+_PLACES = """
+-- Where the item is served, an image's repository; empty for what is only carried. platforms: an image's, by spaces.
+ALTER TABLE items ADD COLUMN path TEXT NOT NULL DEFAULT '';
+ALTER TABLE items ADD COLUMN platforms TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS, _PLACES)
