@@ -14,7 +14,6 @@ from appliance.cluster.errors import NotServed
 from appliance.cluster.releases import Running, choose, decide
 from appliance.site.errors import SiteInvalid, UnknownNode
 from appliance.site.folder import SiteFolder
-from appliance.site.meeting import key_of
 from appliance.site.model import Site
 from appliance.store import Store
 from deploys.order import WAVES, Order, Task, Wave
@@ -77,7 +76,7 @@ def prepare(store: Store, wish: Wish) -> Prepared:
         site,
         carried,
         Keys(
-            ssh=str(key_of(site, folder)),
+            ssh=str(folder.key_for(site)),
             known_hosts=_known_hosts(folder),
             authority=authority,
             # once a server made the whole form of it, that: it names the cluster's own authority

@@ -119,13 +119,16 @@ class Receipt:
     def _findings(self) -> Iterator[str]:
         told = {(name, node.hint) for _, name, node in self.record.left_behind()}
         findings = [it for it in self.record.findings if it.level != "fatal" or (it.node, it.hint) not in told]
-        if findings:
+        nodes: dict[tuple[str, ...], list[str]] = {}
+        for it in findings:
+            nodes.setdefault((it.level, it.check, it.what, it.hint), []).append(it.node or "cluster")
+        if nodes:
             yield ""
             yield "Findings:"
-        for finding in findings:
-            yield from _wrapped(f"  {finding.node or 'cluster'}: {finding.level}, {finding.check}: {finding.what}")
-            if finding.hint:
-                yield from _wrapped(f"    hint: {finding.hint}")
+        for (level, check, what, hint), names in nodes.items():
+            yield from _wrapped(f"  {' '.join(sorted(names))}: {level}, {check}: {what}")
+            if hint:
+                yield from _wrapped(f"    hint: {hint}")
 
     def _requests(self) -> Iterator[str]:
         if self.unmet:

@@ -10,7 +10,6 @@ from appliance.site.contact import contact, sudo
 from appliance.site.errors import HostKeyChanged, HostKeyUnknown, KeyRefused, SudoRefused, Unreachable
 from appliance.site.folder import SiteFolder
 from appliance.site.known_hosts import KnownHosts
-from appliance.site.meeting import key_of
 from appliance.site.model import Node, Site
 from archive.errors import Problem
 
@@ -35,7 +34,7 @@ class Report:
 
 def check(site: Site, folder: SiteFolder, nodes: Sequence[Node], sudo_password: str = "") -> list[Report]:
     """Reports in the order of `nodes`. Changes nothing; nothing is sent to a node whose host key is not the pinned."""
-    key_of(site, folder)  # made once, not by every thread
+    folder.key_for(site)  # made once, not by every thread
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as threads:
         return list(threads.map(lambda node: _report(site, folder, node, sudo_password), nodes))
 
@@ -50,7 +49,7 @@ def _report(site: Site, folder: SiteFolder, node: Node, sudo_password: str) -> R
     pinned = known.pinned(node)
     twins = tuple(other.name for other in site.nodes if pinned and other != node and known.pinned(other) == pinned)
     try:
-        with contact(node, pinned, site.ssh, key=key_of(site, folder)) as session:
+        with contact(node, pinned, site.ssh, key=folder.key_for(site)) as session:
             how = sudo(session, node, site.ssh, sudo_password)
     except Unreachable as error:
         return Report(node, "no", problem=error)

@@ -83,6 +83,10 @@ class SiteFolder:
             self.write(self.public_key, public + b" buzzcrate-site\n")
         return self.key
 
+    def key_for(self, site: Site) -> Path:
+        """The private key that the nodes of `site` are reached with; the site's own is made when it is missing."""
+        return Path(site.ssh.key).expanduser() if site.ssh.key else self.ensure_key()
+
     def cluster_token(self) -> str:
         """The secret that nodes join with, made at first need."""
         if not self.token.exists():

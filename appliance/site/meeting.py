@@ -50,11 +50,6 @@ class Met:
     installed: bool  # the site's key, just now
 
 
-def key_of(site: Site, folder: SiteFolder) -> Path:
-    """The private key that the nodes of `site` are reached with; the site's own is made when it is missing."""
-    return Path(site.ssh.key).expanduser() if site.ssh.key else folder.ensure_key()
-
-
 def meet(site: Site, folder: SiteFolder, nodes: Iterable[Node], asks: Asks) -> list[Met]:
     """Makes every node of `nodes` one that the waves can log in to; what is so already is left as it is.
 
@@ -81,7 +76,7 @@ def pin(folder: SiteFolder, node: Node, asks: Asks) -> tuple[PKey, bool]:
 
 def _meet(site: Site, folder: SiteFolder, node: Node, asks: Asks) -> Met:
     key, pinned = pin(folder, node, asks)
-    private = key_of(site, folder)
+    private = folder.key_for(site)
     try:
         with contact(node, key, site.ssh, key=private):
             return Met(node, key.fingerprint, pinned, installed=False)
