@@ -86,12 +86,12 @@ def _clear(run: Run, before: Index, after: Index, stale: Sequence[str]) -> None:
         if name not in before.files:  # the index was lost: kubectl reads the file once more
             command = f"{_KUBECTL} delete --ignore-not-found --timeout={_DELETION}s -f {FOLDER}/{shlex.quote(name)}"
             run.add(operations.run, name=f"Delete what {name} made", command=command, timeout=_DELETION + 60)
-        run.add(operations.run, name=f"Remove {name}", command=f"rm -f -- {FOLDER}/{shlex.quote(name)}")
         addon = shlex.quote(name.removesuffix(".yaml"))
-        command = (
+        forget = (
             f"{_KUBECTL} -n kube-system delete addons.k3s.cattle.io {addon} --ignore-not-found >/dev/null 2>&1 || :"
         )
-        run.add(operations.run, name=f"Forget {name}", command=command)
+        command = f"rm -f -- {FOLDER}/{shlex.quote(name)}; {forget}"
+        run.add(operations.run, name=f"Remove {name}", command=command, shown=f"rm {FOLDER}/{name}")
     for gone in before.without(after):
         run.add(
             operations.run,

@@ -105,7 +105,7 @@ def test_the_database_is_on_a_volume_unless_it_may_be_lost() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "5Gi"
     lost = rendered("demo", {"storage": "scratch"})
     assert volume(lost) == {"name": "data", "emptyDir": {}}
-    assert "volume.yaml" not in lost.manifests
+    assert "2-volume.yaml" not in lost.manifests
 
 
 def test_checks_ask_the_service_and_the_ingress_only_where_there_is_one() -> None:
