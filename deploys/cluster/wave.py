@@ -87,10 +87,8 @@ def _clear(run: Run, before: Index, after: Index, stale: Sequence[str]) -> None:
             command = f"{_KUBECTL} delete --ignore-not-found --timeout={_DELETION}s -f {FOLDER}/{shlex.quote(name)}"
             run.add(operations.run, name=f"Delete what {name} made", command=command, timeout=_DELETION + 60)
         addon = shlex.quote(name.removesuffix(".yaml"))
-        forget = (
-            f"{_KUBECTL} -n kube-system delete addons.k3s.cattle.io {addon} --ignore-not-found >/dev/null 2>&1 || :"
-        )
-        command = f"rm -f -- {FOLDER}/{shlex.quote(name)}; {forget}"
+        forget = f"{_KUBECTL} -n kube-system delete addons.k3s.cattle.io {addon} --ignore-not-found"
+        command = f"rm -f -- {FOLDER}/{shlex.quote(name)} || exit 1; {forget} >/dev/null 2>&1 || :"
         run.add(operations.run, name=f"Remove {name}", command=command, shown=f"rm {FOLDER}/{name}")
     for gone in before.without(after):
         run.add(
