@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from appliance import service
 from appliance.names import setting_up
 from appliance.site.folder import SiteFolder
-from appliance.site.meeting import Asks, meet
 from appliance.site.model import Site
 from appliance.store import Store
 from archive.errors import Problem
+
+if TYPE_CHECKING:
+    from appliance.site.meeting import Asks
 
 Say = Callable[[str], None]
 
@@ -21,6 +24,8 @@ def host(store: Store, site: Site, asks: Asks, say: Say) -> None:
     Whatever of it cannot be had is said and stops nothing: the run on the nodes tells what it lacks, node by node.
     Raises `NotHere` where the site belongs to another machine, `ServiceFailed`.
     """
+    from appliance.site.meeting import meet  # noqa: PLC0415 - ssh takes its time to load, for a first contact only
+
     site.require_here()
     folder = SiteFolder(store.root)
     folder.keep(site)
@@ -29,7 +34,7 @@ def host(store: Store, site: Site, asks: Asks, say: Say) -> None:
         try:
             meet(site, folder, [node], asks)
         except Problem as problem:  # the run says it again, and goes on without this node
-            say(f"{node.name}: {problem.what}")
+            say(problem.what)
     answer(store, site, say)
 
 

@@ -97,6 +97,10 @@ WRONG_USE: dict[str, tuple[list[str], str]] = {
     "a key file that is not there": (["trust", "add", "nowhere.pub", "--as", "x"], "nowhere.pub"),
     "a key without a name": (["trust", "add", "SHA256:" + "A" * 43], "Missing option '--as'"),
     "rollback without a store": (["rollback"], "there is no store at"),
+    "a plan without a store": (["plan"], "there is no store at"),
+    "a wave that there is not": (["deploy", "--only", "agent"], "'agent' is not one of 'preflight', 'base', 'server'"),
+    "a kubeconfig without a site": (["kubeconfig"], "no site file is in force"),
+    "a site file that is not there": (["install", __file__, "--site", "nowhere.toml"], "nowhere.toml"),
     "keeping no generation": (["gc", "--keep", "0"], "Invalid value for '--keep'"),
 }
 
