@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from appliance.published import PublishedPaths, Served, apt_sources
 from appliance.registry.contents import Contents as Registry
 from appliance.store import Store
+from archive import catalogue
+from archive.catalogue import PROFILE
 from archive.digests import Digest
 from archive.platforms import Platform
+from archive.release import Release
 
 _BINARY = {"k3s": "amd64", "k3s-arm64": "arm64", "k3s-armhf": "arm"}
 _AIRGAP = re.compile(r"k3s-airgap-images-([a-z0-9]+)\.tar(?:\.(?:zst|gz))?")
 _PROFILE_FILE = 1 << 20  # bytes
+_ACTIVE = (
+    "FROM generations JOIN generation_packs ON generation = generations.id JOIN packs ON packs.id = pack"
+    " WHERE generations.active = 1 AND generation_packs.active = 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def read(store: Store, origin: str) -> CrateContents:
         hosts=tuple(Registry(store.database).hosts()),
         k3s=k3s_releases(paths.below("files/k3s")),
         sources=apt_sources(store.database, origin),
-        profiles=_profiles(store, paths.below("profiles")),
+        profiles=_profiles(store),
     )
 
 
@@ -86,16 +93,23 @@ def _platform(architecture: str) -> str:
 
 
 def _created(store: Store) -> int:
-    row = store.database.reader.execute(
-        "SELECT max(created) FROM generations JOIN generation_packs ON generation = generations.id"
-        " JOIN packs ON packs.id = pack WHERE generations.active = 1 AND generation_packs.active = 1"
-    ).fetchone()
-    return int(row[0] or 0)
+    return int(store.database.reader.execute(f"SELECT max(created) {_ACTIVE}").fetchone()[0] or 0)
 
 
-def _profiles(store: Store, served: Sequence[Served]) -> dict[str, dict[str, bytes]]:
-    found: dict[str, dict[str, bytes]] = defaultdict(dict)
-    for file in served:
-        name, _, path = file.path.removeprefix("profiles/").partition("/")
-        found[name][path] = store.blobs.read(Digest.sha256(file.sha256), _PROFILE_FILE)
-    return dict(found)
+def _profiles(store: Store) -> dict[str, dict[str, bytes]]:
+    """Those that crates carry; of one that several do, the newest crate's."""
+    carried = store.database.reader.execute(
+        "SELECT 1 FROM published_items JOIN generations ON id = generation WHERE active = 1 AND kind = ?", (PROFILE,)
+    )
+    if carried.fetchone() is None:
+        return {}
+    found = {}
+    for (signed,) in store.database.reader.execute(f"SELECT signed {_ACTIVE} ORDER BY created").fetchall():
+        with store.blobs.open(Digest.sha256(Release.parse(signed).catalogue.sha256)) as extent:
+            for item in catalogue.read(extent.reader()):
+                if item.kind == PROFILE:
+                    found[item.name] = {
+                        file.path.rpartition("/")[2]: store.blobs.read(Digest.sha256(file.sha256), _PROFILE_FILE)
+                        for file in item.files
+                    }
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,6 +17,7 @@ from appliance.site import networks
 from appliance.site.folder import SiteFolder
 from appliance.site.model import Site
 from appliance.store import Store
+from archive.catalogue import PROFILE, File, Item
 from archive.errors import Problem
 from deploys.order import Base, Crate, K3s, Node, Order, Ssh
 from tests.support.crates import CrateMaker, Key
@@ -81,15 +82,20 @@ def knowing(*nodes: str, version: str = VERSION) -> list[Step]:
 
 
 @contextmanager
-def world(tmp_path: Path, key: Key, *, more: str = "", version: str = VERSION) -> Iterator[Store]:
-    """A store that holds a crate with k3s and is served, and a site of two nodes in force.
+def world(
+    tmp_path: Path, key: Key, *, more: str = "", profiles: Mapping[str, Mapping[str, bytes]] | None = None
+) -> Iterator[Store]:
+    """A store that holds a crate with k3s and `profiles` and is served, and a site of two nodes in force.
 
     The lock stands for the daemon, and this machine is told that it has the site's address: no test here sends
     anything to anybody.
     """
     maker = CrateMaker(tmp_path / "blobs")
-    maker.file(f"k3s/{version}/k3s", b"k3s for amd64")
-    maker.file(f"k3s/{version}/k3s-arm64", b"k3s for arm64")
+    maker.file(f"k3s/{VERSION}/k3s", b"k3s for amd64")
+    maker.file(f"k3s/{VERSION}/k3s-arm64", b"k3s for arm64")
+    for name, files in (profiles or {}).items():
+        listed = [File(maker.blob(data), len(data), f"profiles/{name}/{file}") for file, data in files.items()]
+        maker.items.append(Item(PROFILE, name, files=tuple(listed)))
     with trusting(tmp_path / "root", key) as store:
         install(store, maker.write(tmp_path / "site.crate", [key]))
         folder = SiteFolder(store.root)

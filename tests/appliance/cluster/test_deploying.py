@@ -88,6 +88,27 @@ def test_waves_and_nodes_can_be_picked(store: Store) -> None:
     assert receipt.nodes == ["n2"]
 
 
+PROFILE = """
+[profile]
+name = "mine"
+about = "A namespace, and nothing in it."
+namespaces = ["mine"]
+"""
+
+
+def test_a_profile_that_a_crate_carries_is_deployed(tmp_path: Path, key: Key) -> None:
+    files = {
+        "profile.toml": PROFILE.encode(),
+        "space.yaml": b"apiVersion: v1\nkind: Namespace\nmetadata: {name: mine}\n",
+    }
+    with world(tmp_path, key, more='[cluster]\nprofiles = ["mine"]', profiles={"mine": files}) as store:
+        known(store)
+        receipt = deploy(store, Wish(), silent, command=script(store, *ALL))
+        (profile,) = told(store).profiles
+    assert (profile.name, profile.namespaces, [*profile.manifests]) == ("mine", ("mine",), ["space.yaml"])
+    assert "profiles  mine" in receipt.text()
+
+
 def test_what_the_cluster_is_known_by_is_kept_and_given_back(store: Store) -> None:
     known(store)
     facts = learned(kubeconfig="apiVersion: v1\n", token="K10abc::server:secret", secret=True)

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+from appliance import locks
 from appliance.cluster import receipts
-from appliance.cluster.journal import watch
+from appliance.cluster.journal import lock_path, watch
 from appliance.site.folder import SiteFolder
 from deploys.order import WAVES
 from tests.appliance.cluster.machines import FIRST, NEXT, Machines, machines
@@ -171,11 +172,8 @@ def test_interrupted_and_killed_it_goes_on_where_it_was(site: Machines) -> None:
     process.communicate(timeout=60)
     assert "died" in site.run("status").stdout
 
-    def again() -> bool:
-        done = site.attempt("deploy")
-        return "somebody works on the nodes" not in done.stderr
-
-    wait_until(again, "the end of what the killed run left", seconds=60)
+    wait_until(lambda: not locks.held(lock_path(SiteFolder(site.root))), "the end of what the killed run left")
+    assert site.json("deploy")["receipt"]["outcome"] == "done"
     receipt = site.json("deploy")["receipt"]
     assert (receipt["outcome"], receipt["changed"]) == ("done", 0)
     assert versions(site) == dict.fromkeys(["n1", "n2", "n3"], FIRST)
