@@ -17,6 +17,8 @@ from bundler.stick.board.setting_up import COMMAND, newer_than, set_up, settle, 
 
 def main() -> None:
     """Ends with the exit code of `crate-appliance install`, which takes over."""
+    for name in [name for name in os.environ if name.startswith("PYTHON")]:
+        del os.environ[name]  # -I keeps them from this program, and nobody would from crate-appliance
     try:
         run(_arguments())
     except Stop as stop:
