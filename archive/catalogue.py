@@ -15,6 +15,7 @@ from archive import documents
 from archive.errors import InvalidValue
 
 VERSION = 1
+IMAGE = "image"
 BOOT = "boot"
 """The kind of what sets up the appliance itself; crate.json lists its files as `boot`."""
 PROFILE = "profile"

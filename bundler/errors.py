@@ -7,7 +7,6 @@ Problem
 ├── LockStale               the lock belongs to another recipe                                  exit 2
 ├── LockMissing             --locked, and there is no lock                                      exit 2
 ├── UnknownName             --update names nothing that the recipe asks for                     exit 2
-├── SignerMissing           a build without a key                                               exit 2
 ├── LayoutInvalid           a local image is not what its format says                           exit 2
 ├── PlatformMissing         an image does not exist for a platform asked for                    exit 1
 ├── ImageInvalid            an image's documents contradict themselves                          exit 1
@@ -76,12 +75,6 @@ class LockMissing(Problem):
 
 class UnknownName(Problem):
     """A name that the recipe does not ask for."""
-
-    exit_code = 2
-
-
-class SignerMissing(Problem):
-    """A crate is signed or it is not written."""
 
     exit_code = 2
 

@@ -13,6 +13,7 @@ from archive import trust
 from archive.catalogue import Item
 from archive.errors import Damaged, MissingPart
 from archive.layout import Placed
+from archive.oci_index import title
 from archive.progress import Progress
 from archive.reader import Crate, read_envelope
 from archive.release import time_text
@@ -22,7 +23,6 @@ from archive.volumes import Volumes
 from bundler.errors import LockInvalid
 from bundler.lockfile import Lock
 from bundler.platform_sizes import by_platform
-from bundler.resolve import images
 
 _BIGGEST = 10
 
@@ -213,7 +213,7 @@ def _users_of(crate: Crate) -> dict[str, list[str]]:
     try:
         for item in crate.catalogue():
             for sha256 in {file.sha256 for file in item.files}:
-                found[sha256].append(images.title(item))
+                found[sha256].append(title(item))
     except Damaged:
         return {}
     return found
@@ -239,7 +239,7 @@ def _holding(item: Item, users: Mapping[str, int]) -> Holding:
         kind=item.kind,
         name=item.name,
         version=item.version,
-        title=images.title(item),
+        title=title(item),
         platforms=tuple(platforms),
         blobs=len(item.files),
         size=sum(file.size for file in item.files),

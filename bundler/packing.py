@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archive import catalogue, documents
+from archive import catalogue
 from archive.catalogue import File, Item
 from archive.digests import Digest
 from archive.errors import BlobChanged, Problem
+from archive.oci_index import oci_index, title
 from archive.progress import Progress
 from archive.references import Reference
 from archive.requests import Export
@@ -36,8 +37,6 @@ from mirror.helm.section import PACKED, ChartSection
 DIFFERENCE = "-difference"
 """In the file name of a crate that leaves out what another crate holds."""
 _REGISTRIES = ("docker://", "oci://")
-_REF_NAME = "org.opencontainers.image.ref.name"
-_CONTAINERD_NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True)
@@ -110,21 +109,6 @@ def usable_lock(recipe: Recipe, *, locked: bool) -> Lock | None:
             "what is new, and leaves the rest as it is",
         )
     return lock
-
-
-def oci_index(items: Iterable[Item]) -> bytes:
-    """index.json: every image by its full reference, as skopeo and containerd look for it."""
-    manifests = []
-    for item in items:
-        if item.kind != images.KIND:
-            continue
-        root = dict(item.publish["root"])
-        for file in item.files:
-            if root["digest"] in file.aliases:  # a crate names its blobs by sha256
-                root["digest"] = f"sha256:{file.sha256}"
-        name = images.title(item)
-        manifests.append({**root, "annotations": {_REF_NAME: name, _CONTAINERD_NAME: name}})
-    return documents.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
 
 
 def _explained(problem: BlobChanged, gathered: _Gathered, recipe: Recipe) -> Problem:
@@ -242,7 +226,7 @@ class _Local:
 
 
 def _changed(item: Item, path: Path, updates: _Updates) -> SourceChanged:
-    return SourceChanged(f"{path} is not what was locked as {images.title(item)}", hint=updates.of(item))
+    return SourceChanged(f"{path} is not what was locked as {title(item)}", hint=updates.of(item))
 
 
 def _wanted(lock: Lock, recipe: Recipe, local: _Local, updates: _Updates) -> Iterator[Wanted]:
@@ -253,7 +237,7 @@ def _wanted(lock: Lock, recipe: Recipe, local: _Local, updates: _Updates) -> Ite
         for file in item.files:
             origin = file.origin or item.origin
             if not origin.startswith((origins.LOCAL, origins.MADE)) and file.sha256 not in local.blobs:
-                yield Wanted(file.sha256, file.size, _sources(origin, file, urls), images.title(item), if_gone)
+                yield Wanted(file.sha256, file.size, _sources(origin, file, urls), title(item), if_gone)
 
 
 def _sources(origin: str, file: File, urls: dict[str, list[str]]) -> tuple[Source, ...]:

@@ -50,6 +50,6 @@ def _chains(request: Request, lock: Lock) -> Iterator[tuple[str, tuple[str, ...]
     for chain in request.why:  # a local chart is called what its folder is, mostly
         yield "", tuple(link for link, following in zip_longest(chain, chain[1:]) if link != following)
     for item in (items[key] for key in request.items):
-        title = images.title(item) if item.kind == images.KIND else item.name
+        title = titled(item) if item.kind == images.KIND else item.name
         if title not in told:
             yield item.kind, (title,) if title == request.name else (request.name, title)

@@ -13,7 +13,7 @@ from archive.limits import FAT32_PART
 from archive.signing import Signer
 from bundler import lockfile, locking, packing, requesting
 from bundler.cli import crate_files
-from bundler.cli.arguments import KEYS, RECIPE, PartSize, signers
+from bundler.cli.arguments import RECIPE
 from bundler.cli.crate_files import CRATE_KEY, HAVE, REQUESTS
 from bundler.crate_files import CrateFile
 from bundler.packing import Built
@@ -24,6 +24,8 @@ from bundler.wishing import Plan
 from console import units
 from console.command import JSON_OPTION, emit
 from console.progress import progress
+from console.signing import KEYS, signers
+from console.sizes import PartSize
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from bundler.cache import Cache, default_root
-from bundler.cli.arguments import Size
 from console import units
 from console.command import JSON_OPTION, emit
+from console.sizes import Size
 
 _DAY = 24 * 3600.0
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from archive.signing import append_signature
-from bundler.cli.arguments import CRATES, KEYS, signers
+from bundler.cli.arguments import CRATES
+from console.signing import KEYS, signers
 
 
 @click.command(short_help="Add a signature to a finished crate.")

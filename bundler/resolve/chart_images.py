@@ -18,6 +18,7 @@ import yaml
 
 from archive.catalogue import Item
 from archive.errors import InvalidValue
+from archive.oci_index import title
 from archive.references import Reference
 from bundler.errors import ChartUnrendered, ImagesMissing
 from bundler.recipe import served_name
@@ -71,7 +72,7 @@ def _find(chart: Path, values: Sequence[Path], what: str, version: str) -> list[
 
 def check(needed: Iterable[Reference], items: Iterable[Item], listed: Iterable[Reference], what: str) -> None:
     """Raises `ImagesMissing` for images that are neither among `items` nor `listed` (in k3s' tarballs)."""
-    held = {images.title(item) for item in items if item.kind == images.KIND}
+    held = {title(item) for item in items if item.kind == images.KIND}
     held |= {str(served_name(reference)) for reference in listed}
     missing = [str(reference) for reference in needed if str(served_name(reference)) not in held]
     if missing:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from archive.catalogue import File, Item
+from archive.catalogue import IMAGE, File, Item
 from archive.digests import Digest
+from archive.oci_index import title
 from archive.platforms import Platform
 from archive.references import Reference
 from bundler import oci
@@ -17,7 +18,7 @@ from bundler.resolve import tree
 from bundler.resolve.tree import Node
 from mirror.together import together
 
-KIND = "image"
+KIND = IMAGE
 MADE = "made:prune"
 _DEPTH = 8  # indexes within indexes
 _AT_ONCE = 8  # members of one index being read
@@ -224,13 +225,6 @@ class _Blobs:
                     f"{self._source.origin} gives {file.sha256} the sizes {first.size} and {file.size} bytes"
                 )
         return tuple(found.values())
-
-
-def title(item: Item) -> str:
-    """An item as people name it: an image by its full reference, anything else by name and version."""
-    if item.kind != KIND:
-        return f"{item.name} {item.version}".rstrip()
-    return f"{item.name}{'@' if ':' in item.version else ':'}{item.version}"
 
 
 def remake(item: Item, bodies: dict[str, bytes]) -> list[bytes]:
