@@ -23,11 +23,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+from appliance import listening
 from appliance.addresses import Address, host_names, local_addresses
 from appliance.certificates import WELL_KNOWN, Certificates
+from appliance.doctor.watch import WATCH, Watch
 from appliance.errors import AlreadyServing, CannotListen
 from appliance.files import add_files
 from appliance.health import add_health
+from appliance.listening import Listening
 from appliance.mirrors import add_catch_all, add_mirrors
 from appliance.names_log import NamesLog
 from appliance.plain import add_authority, plain_application
@@ -92,6 +95,7 @@ class Daemon:
             self._context.set_alpn_protocols(["http/1.1"])
             self._certificates.load_into(self._context)
         self._stamp = self._certificates.stamp()
+        self._watch = Watch(store)
 
     async def serve(self) -> None:
         """Returns after SIGTERM or SIGINT, when requests under way are answered. Raises `CannotListen`."""
@@ -111,6 +115,8 @@ class Daemon:
                 runners.append(await _listen(plain, self._settings.plain))
             housekeeping = loop.create_task(self._keep_house())
             stack.callback(housekeeping.cancel)
+            watching = loop.create_task(self._watch.keep_watching())
+            stack.callback(watching.cancel)
             self._announce()
             _tell_systemd("READY=1")
             await stop.wait()
@@ -134,6 +140,7 @@ class Daemon:
 
     def _application(self) -> web.Application:
         application = web.Application()
+        application[WATCH] = self._watch
         add_registry(application, self._registry, ALL)
         add_files(application, self._registry)
         add_mirrors(application, self._registry)
@@ -146,6 +153,16 @@ class Daemon:
         scheme = "https" if self._settings.tls else "http"
         plain = f" and http://{self._settings.plain}" if self._settings.plain else ""
         _log.info("serving at %s://%s%s, as %s", scheme, self._settings.listen, plain, ", ".join(self._names))
+        listening.leave(
+            self._registry.store.root,
+            Listening(
+                main=str(self._settings.listen),
+                plain=str(self._settings.plain or ""),
+                tls=self._settings.tls,
+                open_pulls=self._settings.open_pulls,
+                names=self._names,
+            ),
+        )
 
     async def _keep_requests(self) -> None:
         requests, names = self._registry.requests, NamesLog(self._registry.store.root)

@@ -268,4 +268,24 @@ ALTER TABLE items ADD COLUMN path TEXT NOT NULL DEFAULT '';
 ALTER TABLE items ADD COLUMN platforms TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS, _PLACES)
+_DAMAGES = """
+-- Blobs whose bytes a scrub found to be others, or unreadable: no longer held. Where they lay, and the aliases they had.
+CREATE TABLE damaged (
+    digest BLOB PRIMARY KEY,
+    size INTEGER NOT NULL,
+    pack INTEGER REFERENCES packs (id) ON DELETE SET NULL,
+    offset INTEGER NOT NULL,
+    found INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE damaged_aliases (
+    alias TEXT PRIMARY KEY,
+    digest BLOB NOT NULL REFERENCES damaged (digest) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- Whoever brings such a blob again, by whatever way, mends it.
+CREATE TRIGGER mended AFTER INSERT ON blobs BEGIN INSERT OR IGNORE INTO aliases SELECT alias, digest FROM damaged_aliases WHERE digest = NEW.digest; DELETE FROM damaged WHERE digest = NEW.digest; END;
+"""  # noqa: E501 - statements are told apart by the ends of lines
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS, _PLACES, _DAMAGES)

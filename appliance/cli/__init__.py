@@ -18,6 +18,7 @@ _VERBS = (
     "verify",
     "serve",
     "status",
+    "doctor",
     "requests",
     "rollback",
     "gc",

@@ -16,14 +16,16 @@ from __future__ import annotations
 import json
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance import disk
 from appliance.site.errors import NoSite
-from appliance.site.model import Site
+
+if TYPE_CHECKING:
+    from appliance.site.model import Site
 
 _SECRET = 32  # bytes of randomness in the cluster's token
 
@@ -64,6 +66,8 @@ class SiteFolder:
                 "no site file is in force here",
                 hint="crate-appliance site init writes one, crate-appliance install CRATE --site site.toml applies it",
             )
+        from appliance.site.model import Site  # noqa: PLC0415 - the daemon looks into this folder, and checks no site
+
         return Site.load(self.site)
 
     def keep(self, site: Site) -> None:
