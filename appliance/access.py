@@ -1,8 +1,8 @@
 """Who may do what: the one place that is asked before anything is read, published or changed. Pure.
 
-What rights are about is a name: a repository of the registry (`team-a/app`), or a path as it is served
-(`files/tools/k9s`, `apt/team/pool/…`). A pattern is such a name, or one that ends in `/*` and means all below it;
-`*` means everything.
+What rights are about is a name: a repository of the registry (`team-a/app`), or what a path serves: `pypi/PROJECT`,
+`npm/PACKAGE`, `charts/CHART`, and for files and apt the path itself (`files/tools/k9s`, `apt/team/pool/…`). A pattern
+is such a name, or one that ends in `/*` and means all below it; `*` means everything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from enum import Enum
 from appliance.errors import BadPattern
 
 EVERYTHING = "*"
+_PROJECT = re.compile(r"pypi/(?:simple|files)/([^/]+)/.*")
+_CHART = re.compile(r"helm/charts/(.+?)-v?\d+\..*")
 _PATTERN = re.compile(r"\*|[A-Za-z0-9@._~+-]+(?:/[A-Za-z0-9@._~+-]+)*(?:/\*)?")
 
 
@@ -79,6 +81,18 @@ class Access:
     def may_operate(self, caller: Caller) -> bool:
         """Whether the caller may change the crate itself: users, generations, what others published."""
         return caller.role is Role.OPERATOR
+
+
+def name_of(path: str) -> str:
+    """What rights to a path, from the server's root, are about."""
+    root, _, rest = path.partition("/")
+    if root == "pypi" and (project := _PROJECT.fullmatch(path)):
+        return f"pypi/{project[1]}"
+    if root == "npm":
+        return f"npm/{rest.partition('/-/')[0]}"
+    if root == "helm" and (chart := _CHART.fullmatch(path)):
+        return f"charts/{chart[1]}"
+    return path
 
 
 def covered(name: str, patterns: Iterable[str]) -> bool:

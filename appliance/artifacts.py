@@ -11,7 +11,7 @@ import re
 
 from aiohttp import web
 
-from appliance.access import ANYBODY
+from appliance.access import ANYBODY, name_of
 from appliance.errors import UnknownBlob
 from appliance.published import BY_DIGEST
 from appliance.registry.service import Registry
@@ -53,4 +53,4 @@ def add_artifacts(application: web.Application, registry: Registry) -> None:
 def _open_to_anybody(registry: Registry, sha256: str) -> bool:
     """Whether one of the paths that the blob is served at may be read without signing on."""
     paths = (path for folder in FOLDERS for path in registry.paths.of_blob(folder, sha256))
-    return any(registry.access.may_read(ANYBODY, path) for path in paths)
+    return any(registry.access.may_read(ANYBODY, name_of(path)) for path in paths)

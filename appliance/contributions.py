@@ -79,6 +79,14 @@ def find(connection: sqlite3.Connection, kind: str, name: str, version: str) -> 
     return _read(connection, "WHERE (kind, name, version) = (?, ?, ?)", (kind, name, version))
 
 
+def held(connection: sqlite3.Connection, key: tuple[str, str, str, str]) -> Item | None:
+    """The item of this kind, name, version and platform."""
+    row = connection.execute(
+        "SELECT item FROM contributions WHERE (kind, name, version, platform) = (?, ?, ?, ?)", key
+    ).fetchone()
+    return Item.from_json(json.loads(row[0])) if row else None
+
+
 def every(connection: sqlite3.Connection) -> list[Contribution]:
     """All of them, in the order of their keys."""
     return _read(connection, "", ())

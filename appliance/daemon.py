@@ -34,6 +34,7 @@ from appliance.listening import Listening
 from appliance.mirrors import add_catch_all, add_mirrors
 from appliance.names_log import NamesLog
 from appliance.plain import add_authority, plain_application
+from appliance.receiving import add_receiving
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
 from appliance.store import Store
@@ -143,6 +144,7 @@ class Daemon:
         application[WATCH] = self._watch
         add_registry(application, self._registry, ALL)
         add_files(application, self._registry)
+        add_receiving(application, self._registry)
         add_mirrors(application, self._registry)
         add_authority(application, self._certificates.ca.read_bytes)
         add_health(application, self._registry.store)

@@ -10,6 +10,8 @@ Problem
 ├── UnknownUser         no user has this name                                                     exit 2
 ├── BadUser             a name or password that cannot be taken                                   exit 2
 ├── HeldByCrate         people cannot publish what a crate brings                                 exit 2
+├── HeldByOthers        another file was published under this name and version                   exit 2
+├── BadContribution     a file that cannot be published as what it is said to be                  exit 2
 ├── UnknownContribution nobody published that here                                               exit 2
 ├── BadCertificate      a certificate or key that cannot be used here                             exit 2
 ├── BadPattern          not a pattern for names, or not one in force                              exit 2
@@ -98,6 +100,18 @@ class BadUser(Problem):
 
 class HeldByCrate(Problem):
     """Somebody would publish a name and version that an active crate brings."""
+
+    exit_code = 2
+
+
+class HeldByOthers(Problem):
+    """What people published under a name and version stays what it is."""
+
+    exit_code = 2
+
+
+class BadContribution(Problem):
+    """Nobody can tell what a file is to be published as."""
 
     exit_code = 2
 

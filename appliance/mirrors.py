@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from appliance import misses
-from appliance.access import Caller
+from appliance.access import Caller, name_of
 from appliance.errors import UnknownBlob
 from appliance.negotiation import choose
 from appliance.published import SMALL, Served
@@ -45,7 +45,7 @@ def add_mirrors(application: web.Application, registry: Registry, roots: Iterabl
         async def get(request: web.Request) -> web.StreamResponse:
             try:
                 caller = await registry.callers.identify(request)
-                if not registry.access.may_read(caller, _path(request, root)):
+                if not registry.access.may_read(caller, name_of(_path(request, root))):
                     raise _refused(caller, root)
             except Refusal as refusal:
                 return refusal.response()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from archive.oci_index import title
 from bundler import lockfile
 from bundler.errors import UnknownName
 from bundler.lockfile import Lock, Request
@@ -50,6 +51,6 @@ def _chains(request: Request, lock: Lock) -> Iterator[tuple[str, tuple[str, ...]
     for chain in request.why:  # a local chart is called what its folder is, mostly
         yield "", tuple(link for link, following in zip_longest(chain, chain[1:]) if link != following)
     for item in (items[key] for key in request.items):
-        title = titled(item) if item.kind == images.KIND else item.name
-        if title not in told:
-            yield item.kind, (title,) if title == request.name else (request.name, title)
+        name = title(item) if item.kind == images.KIND else item.name
+        if name not in told:
+            yield item.kind, (name,) if name == request.name else (request.name, name)

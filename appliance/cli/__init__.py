@@ -26,6 +26,8 @@ _VERBS = (
     "tokens",
     "access",
     "certificate",
+    "add",
+    "contributions",
     "client-setup",
     "service",
     "site",

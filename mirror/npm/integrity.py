@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,20 +55,34 @@ def check(tarball: Path, what: str, promised: Iterable[tuple[str, bytes]]) -> Su
             f"upstream vouches for {what} with {'sha1 alone' if expected else 'no digest at all'}",
             hint="write the lock anew; if the registry knows no sha512 of it, take another version",
         )
-    names = {"sha512", "sha1", *(algorithm for algorithm, _ in expected)}
-    sums = {name: hashlib.new(name, usedforsecurity=False) for name in names}
-    with tarball.open("rb") as content:
-        while block := content.read(_BLOCK):
-            for each in sums.values():
-                each.update(block)
+    digests = _digests(tarball, {"sha512", "sha1", *(algorithm for algorithm, _ in expected)})
     for algorithm, digest in sorted(expected):
-        found = sums[algorithm].digest()
+        found = digests[algorithm]
         if found != digest:
             raise WrongDigest(
                 f"{what} is {_written(algorithm, found)}, and promised was {_written(algorithm, digest)}",
                 hint="it changed after it was locked, or on its way; do not use it before you know which",
             )
-    return Sums(_written("sha512", sums["sha512"].digest()), sums["sha1"].hexdigest())
+    return _sums(digests)
+
+
+def sums(tarball: Path) -> Sums:
+    """Of a tarball that nobody vouches for."""
+    return _sums(_digests(tarball, {"sha512", "sha1"}))
+
+
+def _sums(digests: Mapping[str, bytes]) -> Sums:
+    return Sums(_written("sha512", digests["sha512"]), digests["sha1"].hex())
+
+
+def _digests(tarball: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
+    """All of them in one pass."""
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    with tarball.open("rb") as content:
+        while block := content.read(_BLOCK):
+            for each in hashes.values():
+                each.update(block)
+    return {name: each.digest() for name, each in hashes.items()}
 
 
 def _written(algorithm: str, digest: bytes) -> str:
