@@ -120,7 +120,10 @@ def _wait(run: Run, wanted: Mapping[str, str], changed: Mapping[str, str]) -> No
     untaken = dict(changed)
     before, since = None, time.monotonic()
     while True:
-        delays = workloads.late(ask(run), marks, namespaces)
+        items = ask(run)
+        delays = workloads.late(items, marks, namespaces)
+        if delays and any(identity.kind == "HelmChart" for identity in marks):
+            delays = workloads.charts(_charts(run), items) or delays
         if not delays:
             untaken = {name: text for name, text in untaken.items() if not _taken(run, name, text)}
             if not untaken:
@@ -140,6 +143,12 @@ def ask(run: Run) -> list[Mapping[str, object]]:
     """All workloads, pods and services of the cluster, by a server."""
     text = run.ask(f"{_KUBECTL} get {workloads.ASKED} -A -o json", timeout=_REQUEST)
     return list(json.loads(text)["items"])
+
+
+def _charts(run: Run) -> list[Mapping[str, object]]:
+    """The charts that k3s installs; none before it has taken the first."""
+    answer = run.ask(f"{_KUBECTL} get {workloads.CHARTS} -A -o json 2>/dev/null || :", timeout=_REQUEST)
+    return list(json.loads(answer)["items"]) if answer.strip() else []
 
 
 def _taken(run: Run, name: str, text: str) -> bool:

@@ -14,6 +14,10 @@ KINDS = ("Deployment", "DaemonSet", "StatefulSet")
 ASKED = "deployments.apps,daemonsets.apps,statefulsets.apps,pods,services"
 """What kubectl is asked for, all namespaces at once."""
 
+CHARTS = "helmcharts.helm.cattle.io"
+"""The kind by which k3s installs charts; not every cluster has it."""
+
+_CHART = "helmcharts.helm.cattle.io/chart"  # the label of the pods that install one
 _HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "CreateContainerConfigError"}
 )
@@ -73,6 +77,26 @@ def delayed(item: Object, items: Sequence[Object]) -> Late | None:
             why, image, hopeless = trouble
             return Late(what, f"{pod['metadata']['name']}: {why}", image, hopeless)
     return Late(what)
+
+
+def charts(found: Iterable[Object], pods: Sequence[Object]) -> list[Late]:
+    """Charts of `found` (HelmChart objects) whose installation fails, as k3s says of them or their pods show."""
+    failing = []
+    for chart in found:
+        name = str(chart["metadata"]["name"])
+        conditions = {it.get("type"): it for it in chart.get("status", {}).get("conditions", ())}
+        if conditions.get("Failed", {}).get("status") == "True":
+            why = " ".join(str(conditions["Failed"].get("message", "")).split())[-300:]
+            failing.append(Late(f"the chart {name} cannot be installed", why, hopeless=True))
+            continue
+        for pod in pods:
+            own = pod.get("metadata", {}).get("labels", {}).get(_CHART) == name
+            if own and (trouble := _trouble(pod)) and trouble[2]:
+                why, image, hopeless = trouble
+                failing.append(
+                    Late(f"the chart {name} is not installed", f"{pod['metadata']['name']}: {why}", image, hopeless)
+                )
+    return failing
 
 
 def _belongs(pod: Object, item: Object) -> bool:

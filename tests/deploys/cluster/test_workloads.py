@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploys.cluster.objects import ObjectId
-from deploys.cluster.workloads import late, services
+from deploys.cluster.workloads import charts, late, services
 from tests.deploys.cluster.documents import Document, daemons, deployment, pod, service
 
 WEB = {ObjectId("apps/v1", "Deployment", "lab", "web"): "m1"}
@@ -77,6 +77,40 @@ def test_what_does_not_mend_itself_is_told_apart() -> None:
     assert (missing.hopeless, missing.image) == (True, "r/lost:1")
     [slow] = late([deployment(ready=0), pod(reason="ContainerCreating")], WEB, {"lab"})
     assert not slow.hopeless
+
+
+def chart(failed: str = "False", message: str = "") -> Document:
+    condition = {"type": "Failed", "status": failed, "message": message}
+    return {"kind": "HelmChart", "metadata": {"name": "pool"}, "status": {"conditions": [condition]}}
+
+
+def installing(**waiting: str) -> Document:
+    made = pod("helm-install-pool-x", **waiting)
+    made["metadata"]["labels"] = {"helmcharts.helm.cattle.io/chart": "pool"}
+    return made
+
+
+INSTALLING: dict[str, tuple[Document, list[Document], list[str]]] = {
+    "it goes on": (chart(), [installing()], []),
+    "its pod is being started": (chart(), [installing(reason="ContainerCreating")], []),
+    "k3s says that it failed": (
+        chart("True", "chart\n not found"),
+        [],
+        ["the chart pool cannot be installed (chart not found)"],
+    ),
+    "what installs it has no image": (
+        chart(),
+        [pod(reason="ErrImagePull"), installing(reason="ErrImagePull", message="not found")],
+        ["the chart pool is not installed (helm-install-pool-x: ErrImagePull: not found)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("found", "pods", "said"), INSTALLING.values(), ids=INSTALLING)
+def test_a_chart_that_cannot_be_installed_is_told(found: Document, pods: list[Document], said: list[str]) -> None:
+    delays = charts([found], pods)
+    assert [str(it) for it in delays] == said
+    assert all(it.hopeless for it in delays)
 
 
 def test_services_have_their_addresses_but_those_without() -> None:
