@@ -7,8 +7,10 @@ that itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from deploys.errors import NodeProblem
+from deploys import operations
+from deploys.errors import NodeProblem, NotAdmitted, NotTrusted, Unreachable
 from deploys.k3s import kubectl as cluster
 from deploys.k3s import layout
 from deploys.k3s.cluster import servers_of
@@ -38,7 +40,17 @@ class Remove(Wave):
                 continue
             if cluster.ready(found):
                 self._drain(kubectl, node.name, min(_DRAIN, run.order.timeout), was=cluster.cordoned(found))
+            self._stop(run, node)
             kubectl.delete_node(node.name)
+
+    def _stop(self, run: Run, node: Node) -> None:
+        """An agent that runs may make itself known again; a server has to run until etcd has let it go."""
+        if node.role == "agent":
+            unit = layout.unit(node.role)
+            with suppress(Unreachable, NotAdmitted, NotTrusted):
+                there = run.at(node)
+                if there.holds(f"systemctl is-active -q {unit}"):
+                    there.add(operations.run, name="Stop k3s", command=f"systemctl stop {unit}")
 
     def _drain(self, kubectl: Kubectl, name: str, seconds: int, *, was: bool) -> None:
         try:

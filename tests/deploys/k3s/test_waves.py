@@ -166,6 +166,7 @@ def test_what_cannot_be_is_refused_before_anything_is_changed(site: Site) -> Non
     assert pid(site.lab["n1"]) == before
 
 
+@pytest.mark.long
 def test_servers_that_are_off_join_later_and_an_emptied_first_one_joins_them(site: Site) -> None:
     site.lab["n2"].stop()
     told = site.carry_out(site.order(servers=3))
