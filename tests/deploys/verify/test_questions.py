@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -80,9 +80,11 @@ def answering(raw: bytes) -> Iterator[int]:
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(raw)
+            with connection, connection.makefile("rb") as request:
+                while request.readline().strip():
+                    """What is left unread would reset the connection, and take the answer with it."""
+                with suppress(ConnectionError):
+                    connection.sendall(raw)
 
         worker = threading.Thread(target=serve)
         worker.start()
