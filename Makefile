@@ -12,13 +12,16 @@ RUN := .venv/bin/python
 TESTS ?= tests
 PYTEST = $(RUN) -m pytest $(TESTS) $(if $(ROOT),,--without-missing-tools)
 
-.PHONY: help demo test test-long check bench tools clean
+.PHONY: help demo demo-cluster test test-long check bench tools clean
 
 help: ## what can be made here
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: .venv/ready tools ## the main job from recipe to pulled image, in a minute, without root
 	@$(RUN) -m demo
+
+demo-cluster: .venv/ready tools ## bare boards become a cluster, from a stick, in namespaces of this machine; takes root
+	@$(RUN) -m demo.cluster
 
 test: .venv/ready tools ## every test but the slow and the random ones
 	@$(PYTEST) -m "not long" -n 2 --dist loadgroup

@@ -121,6 +121,11 @@ profiles = {json.dumps(list(profiles))}
         words = f"sh {seen}/install.sh --fingerprint {fingerprint} --site {site}"
         return self.type(words, "y\n" * len(self.lab.nodes), expect=expect)
 
+    def pin(self, node: Node, file: str = "") -> None:
+        """Tells the appliance the fingerprint that `node` has on its own screen."""
+        shown = node.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
+        self.crate(f"nodes pin {node.name} --fingerprint {shown} {f'--site {file}' if file else ''}")
+
     def crate(self, words: str, *, expect: int = 0) -> Told:
         """crate-appliance, without a terminal."""
         told = self.appliance.run(f"crate-appliance {words}", check=False, timeout=600)
