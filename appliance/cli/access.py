@@ -42,6 +42,6 @@ def close(root: Path, pattern: str) -> None:
 @click.argument("pattern", metavar="NAME")
 @click.pass_obj
 def open_again(root: Path, pattern: str) -> None:
-    """Take that back."""
+    """Let everybody read NAME again, as it was given to close. Takes effect at once."""
     with Store.open(root) as store:
         rules.open_name(store.database, pattern)

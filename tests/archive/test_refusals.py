@@ -498,8 +498,8 @@ def test_every_refusal_has_a_row() -> None:
         kind
         for branch in (errors.Malformed, errors.Damaged, errors.Refused)
         for kind in branch.__subclasses__()
-        # a medium that fails is made in test_stream
-        if kind is not errors.ReadFailed
+        # a medium that fails is made in test_stream; what is no archive has tables of its own
+        if kind not in {errors.ReadFailed, errors.MalformedRequests} and kind.__module__ == errors.__name__
     }
     assert leaves <= rows
 
