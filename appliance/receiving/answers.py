@@ -22,6 +22,7 @@ from appliance.registry.service import Registry
 from archive.errors import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_RIGHTS = "an operator gives rights: crate-appliance users change"
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="crate"'}
 
 _log = logging.getLogger(__name__)
@@ -50,17 +51,20 @@ def answering(handler: Handler) -> Handler:
     return answer
 
 
-async def may_publish(registry: Registry, request: web.Request, name: str) -> Caller:
-    """Whoever sent the request, if he may publish `name`. Raises `Unauthorized`, `Denied`."""
-    return allowed(registry, await registry.callers.identify(request), name)
-
-
-def allowed(registry: Registry, caller: Caller, name: str) -> Caller:
-    if not registry.access.may_publish(caller, name):
-        if caller.role is None:
-            raise Unauthorized(f"{name} wants a publisher's name and password, or token")
-        raise Denied(f"{caller.name} may not publish {name}", hint="an operator gives rights")
+async def publisher(registry: Registry, request: web.Request) -> Caller:
+    """Whoever sent the request, known before its body is read. Raises `Unauthorized`, `Denied`."""
+    caller = await registry.callers.identify(request)
+    if caller.role is None:
+        raise Unauthorized("publishing wants a publisher's name and password, or token")
+    if not caller.publishes:
+        raise Denied(f"{caller.name} reads here, and may not publish", hint=_RIGHTS)
     return caller
+
+
+def check_right(registry: Registry, caller: Caller, name: str) -> None:
+    """Raises `Denied` unless he may publish under this name."""
+    if not registry.access.may_publish(caller, name):
+        raise Denied(f"{caller.name} may not publish {name}", hint=_RIGHTS)
 
 
 def _told(status: int, problem: Problem, headers: dict[str, str] | None = None) -> web.Response:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from aiohttp import BodyPartReader, web
 
 from appliance import contributing
-from appliance.receiving.answers import allowed, answering
+from appliance.receiving.answers import answering, check_right, publisher
 from appliance.receiving.bodies import BrokenUpload, part, removed, whole
-from appliance.registry.errors import Unauthorized
 from appliance.registry.service import Registry
 
 PATH = "/helm/api/charts"
@@ -15,13 +14,11 @@ PATH = "/helm/api/charts"
 
 def add_charts(application: web.Application, registry: Registry) -> None:
     async def upload(request: web.Request) -> web.StreamResponse:
-        caller = await registry.callers.identify(request)
-        if not caller.publishes:
-            raise Unauthorized("uploading wants a publisher's name and password, or token")
+        caller = await publisher(registry, request)
         received = await _chart(registry, request)
         async with removed(received):
             added = await registry.write(contributing.items, received, "the chart", "chart")
-            allowed(registry, caller, f"charts/{added[0].name}")
+            check_right(registry, caller, f"charts/{added[0].name}")
             await registry.write(contributing.publish, registry.store, [received], added, caller.name)
         return web.json_response({"saved": True}, status=201)
 

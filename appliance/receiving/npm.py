@@ -19,7 +19,7 @@ from aiohttp import web
 
 from appliance import contributing
 from appliance.contributing import Received
-from appliance.receiving.answers import allowed, answering
+from appliance.receiving.answers import answering, check_right, publisher
 from appliance.receiving.bodies import BrokenUpload, removed, whole
 from appliance.registry.errors import Unauthorized
 from appliance.registry.service import Registry
@@ -33,14 +33,12 @@ _LOGIN = "/npm/-/user/org.couchdb.user:{name}"
 
 def add_npm(application: web.Application, registry: Registry) -> None:
     async def publish(request: web.Request) -> web.StreamResponse:
-        caller = await registry.callers.identify(request)
-        if not caller.publishes:
-            raise Unauthorized("publishing wants a publisher's name and password, or token")
+        caller = await publisher(registry, request)
         async with removed(await whole(registry, request)) as body:
             document, received = await registry.write(_opened, registry.store.uploads, body.path)
             async with removed(received):
                 (item,) = await registry.write(contributing.items, received, "the tarball", "npm")
-                allowed(registry, caller, f"npm/{item.name}")
+                check_right(registry, caller, f"npm/{item.name}")
                 tags = sorted(map(str, document.get("dist-tags") or {"latest": ""}))
                 item = replace(item, publish={**item.publish, "tags": tags})
                 if document.get("name") != item.name or item.version not in (document.get("versions") or {}):

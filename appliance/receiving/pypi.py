@@ -6,9 +6,8 @@ from aiohttp import BodyPartReader, web
 
 from appliance import contributing
 from appliance.contributing import Received
-from appliance.receiving.answers import allowed, answering
+from appliance.receiving.answers import answering, check_right, publisher
 from appliance.receiving.bodies import BrokenUpload, field, part, removed
-from appliance.registry.errors import Unauthorized
 from appliance.registry.service import Registry
 
 PATHS = ("/pypi/", "/pypi/legacy/")
@@ -16,16 +15,14 @@ PATHS = ("/pypi/", "/pypi/legacy/")
 
 def add_pypi(application: web.Application, registry: Registry) -> None:
     async def upload(request: web.Request) -> web.StreamResponse:
-        caller = await registry.callers.identify(request)
-        if not caller.publishes:  # before the body is read
-            raise Unauthorized("uploading wants a publisher's name and password, or token")
+        caller = await publisher(registry, request)
         fields, name, received = await _form(registry, request)
         async with removed(received):
             told = fields.get("sha256_digest", received.sha256)
             if fields.get(":action", "file_upload") != "file_upload" or told.lower() != received.sha256:
                 raise BrokenUpload(f"{name} arrived as sha256:{received.sha256}, and was announced as {told[:80]}")
             added = await registry.write(contributing.items, received, name, "pypi")
-            allowed(registry, caller, f"pypi/{added[0].name}")
+            check_right(registry, caller, f"pypi/{added[0].name}")
             await registry.write(contributing.publish, registry.store, [received], added, caller.name)
         return web.Response(text="published\n")
 
