@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -71,6 +72,30 @@ def collect(
     return Collection(generations, packs, len(unreached), blobs, imports, freed)
 
 
+def reclaimable(store: Store, *, keep: int = KEEP, grace: timedelta = GRACE) -> int:
+    """How many bytes a collection would give back now, unfinished imports aside: it is tried, and taken back.
+
+    Blobs count by their size, which is what punching them out of a pack frees but for the edges of blocks.
+    """
+    since = time.time() - grace.total_seconds()
+
+    class Undone(Exception):  # noqa: N818 - takes the transaction back
+        pass
+
+    freed = 0
+    with suppress(Undone), store.database.write() as connection:
+        waiting = _waiting(connection, since)
+        _drop_generations(connection, keep)
+        reach.mark(connection, store.blobs, since)
+        kept = ", ".join(map(str, waiting)) or "NULL"
+        (freed,) = connection.execute(
+            "SELECT coalesce(sum(size), 0) FROM blobs WHERE digest NOT IN (SELECT digest FROM reached)"  # noqa: S608 - our own numbers
+            f" AND digest NOT IN (SELECT digest FROM pack_blobs WHERE pack IN ({kept}))"
+        ).fetchone()
+        raise Undone
+    return int(freed)
+
+
 def _waiting(connection: sqlite3.Connection, since: float) -> list[int]:
     """Packs whose import was finished and whose activation was interrupted, perhaps just now."""
     rows = connection.execute(
@@ -91,6 +116,7 @@ def _forget(connection: sqlite3.Connection, manifests: Iterable[reach.Name]) -> 
     """Deletes the rows of what was not reached; leaves the blobs among them in the temporary table `dropped`."""
     connection.executemany("DELETE FROM manifests WHERE repository = ? AND digest = ?", manifests)
     connection.execute("DELETE FROM repository_blobs WHERE digest NOT IN (SELECT digest FROM reached)")
+    connection.execute("DELETE FROM damaged WHERE digest NOT IN (SELECT digest FROM reached)")
     connection.execute("DROP TABLE IF EXISTS temp.dropped")
     connection.execute(
         "CREATE TEMP TABLE dropped AS SELECT digest, pack FROM blobs WHERE digest NOT IN (SELECT digest FROM reached)"

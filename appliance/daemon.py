@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
 
 from appliance import listening
 from appliance.addresses import Address, host_names, local_addresses
@@ -38,6 +39,9 @@ from appliance.receiving import add_receiving
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
 from appliance.store import Store
+from appliance.web.access_log import SIZE, AccessLog
+from appliance.web.metrics import Metrics
+from appliance.web.serving import add_web
 from archive.errors import Problem
 
 LISTEN, PLAIN = "0.0.0.0:5000", "0.0.0.0:8080"
@@ -55,6 +59,7 @@ _log = logging.getLogger("crate")
 class Settings:
     """How to serve. `plain` None leaves the plain port out; `names` are further host names and addresses.
 
+    `access_log` is how many MiB the access log may take, 0 for none.
     `idle` is how many seconds a client may be silent in the middle of a transfer.
     """
 
@@ -65,6 +70,7 @@ class Settings:
     tls: bool = True
     open_pulls: bool = True
     idle: float = IDLE
+    access_log: int = SIZE
 
     def own_names(self) -> tuple[str, ...]:
         """All that the crate is called; what its certificate is issued for."""
@@ -97,6 +103,8 @@ class Daemon:
             self._certificates.load_into(self._context)
         self._stamp = self._certificates.stamp()
         self._watch = Watch(store)
+        self._metrics = Metrics()
+        self._access_log = AccessLog(store.root / "logs", self._metrics, settings.access_log)
 
     async def serve(self) -> None:
         """Returns after SIGTERM or SIGINT, when requests under way are answered. Raises `CannotListen`."""
@@ -108,12 +116,14 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.callback(self._registry.close)
             stack.push_async_callback(_cancel, loop.create_task(self._keep_requests()))
+            stack.push_async_callback(_cancel, loop.create_task(self._access_log.keep_writing()))
             runners: list[web.AppRunner] = []
+            logger = self._access_log.logger()
             stack.push_async_callback(_end, runners)
-            runners.append(await _listen(self._application(), self._settings.listen, self._context))
+            runners.append(await _listen(self._application(), self._settings.listen, logger, self._context))
             if self._settings.plain is not None:
                 plain = plain_application(self._registry, self._certificates.ca.read_bytes)
-                runners.append(await _listen(plain, self._settings.plain))
+                runners.append(await _listen(plain, self._settings.plain, logger))
             housekeeping = loop.create_task(self._keep_house())
             stack.callback(housekeeping.cancel)
             watching = loop.create_task(self._watch.keep_watching())
@@ -148,6 +158,14 @@ class Daemon:
         add_mirrors(application, self._registry)
         add_authority(application, self._certificates.ca.read_bytes)
         add_health(application, self._registry.store)
+        add_web(
+            application,
+            self._registry,
+            self._watch,
+            authority=self._certificates.ca.read_bytes,
+            plain=self._settings.plain,
+            counted=self._metrics,
+        )
         add_catch_all(application, self._registry)
         return application
 
@@ -181,11 +199,14 @@ class Daemon:
 
 
 async def _listen(
-    application: web.Application, address: Address, context: ssl.SSLContext | None = None
+    application: web.Application,
+    address: Address,
+    logger: type[AbstractAccessLogger],
+    context: ssl.SSLContext | None = None,
 ) -> web.AppRunner:
     runner = web.AppRunner(
         application,
-        access_log=None,
+        access_log_class=logger,
         keepalive_timeout=_KEEPALIVE,
         shutdown_timeout=_SHUTDOWN,
         # what is pushed is stored as it was sent, whatever encoding it claims to have

@@ -45,8 +45,8 @@ _HELD = (
     " UNION ALL SELECT 'image', repository, tag, '', '', '', 0, '', 1, repository FROM tags"
     " WHERE :kind = 'image' AND repository = :name AND (tag = :version OR :version IS NULL)"
 )
-_DETAILS = (  # noqa: S608 - two fixed queries
-    "SELECT kind, name, version, group_concat(DISTINCT platform), max(platforms), sum(size), max(origin),"
+_DETAILS = (
+    "SELECT kind, name, version, group_concat(DISTINCT platform), max(platforms), sum(size), max(origin),"  # noqa: S608 - two fixed queries
     f" max(brought_by), max(contributed), min(path) FROM ({_HELD}) GROUP BY kind, name, version ORDER BY version"
 )
 _KEYS = (
