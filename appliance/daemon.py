@@ -38,6 +38,7 @@ from appliance.plain import add_authority, plain_application
 from appliance.receiving import add_receiving
 from appliance.registry.endpoints import ALL, add_registry
 from appliance.registry.service import Registry
+from appliance.scrubbing.background import RATE, Scrubber
 from appliance.store import Store
 from appliance.web.access_log import SIZE, AccessLog
 from appliance.web.metrics import Metrics
@@ -60,7 +61,8 @@ class Settings:
     """How to serve. `plain` None leaves the plain port out; `names` are further host names and addresses.
 
     `access_log` is how many MiB the access log may take, 0 for none.
-    `idle` is how many seconds a client may be silent in the middle of a transfer.
+    `idle` is how many seconds a client may be silent in the middle of a transfer, `scrub` how many MiB a second are
+    read and compared in the background, 0 for none.
     """
 
     listen: Address
@@ -71,6 +73,7 @@ class Settings:
     open_pulls: bool = True
     idle: float = IDLE
     access_log: int = SIZE
+    scrub: float = RATE
 
     def own_names(self) -> tuple[str, ...]:
         """All that the crate is called; what its certificate is issued for."""
@@ -128,6 +131,11 @@ class Daemon:
             stack.callback(housekeeping.cancel)
             watching = loop.create_task(self._watch.keep_watching())
             stack.callback(watching.cancel)
+            if self._settings.scrub:
+                scrubber = Scrubber(self._registry.store, self._settings.scrub)
+                stack.push_async_callback(_cancel, loop.create_task(scrubber.keep_scrubbing()))
+            barking = loop.create_task(_keep_watchdog())
+            stack.callback(barking.cancel)
             self._announce()
             _tell_systemd("READY=1")
             await stop.wait()
@@ -271,6 +279,16 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else soft, hard))
+
+
+async def _keep_watchdog() -> None:
+    """Tells systemd that the loop turns, twice as often as it wants to know (sd_watchdog_enabled(3))."""
+    wanted = os.environ.get("WATCHDOG_USEC", "")
+    if not wanted.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        _tell_systemd("WATCHDOG=1")
+        await asyncio.sleep(int(wanted) / 2e6)
 
 
 def _tell_systemd(state: str) -> None:

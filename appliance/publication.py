@@ -66,7 +66,11 @@ class Publication:
 
     def require(self, crate: str, sha256: str, size: int) -> None:
         """Raises `BadPublication` unless the store holds just this blob, which the catalogue of `crate` names."""
-        row = self._connection.execute("SELECT size FROM blobs WHERE digest = ?", (bytes.fromhex(sha256),)).fetchone()
+        # what is damaged is lost for clients until it is mended, and no reason to publish nothing at all
+        row = self._connection.execute(
+            "SELECT size FROM blobs WHERE digest = ?1 UNION SELECT size FROM damaged WHERE digest = ?1",
+            (bytes.fromhex(sha256),),
+        ).fetchone()
         if row != (size,):
             found = "is not in it" if row is None else f"has {row[0]} bytes there"
             raise BadPublication(f"{crate}: the catalogue lists sha256:{sha256} with {size} bytes, which {found}")

@@ -27,6 +27,14 @@ _PUBLISHED = (
     " UNION SELECT digest FROM published_files"
     " UNION SELECT digest FROM contribution_blobs"
 )
+# Nobody can tell what a damaged manifest needs, so until it is mended all of its repository stays.
+_UNREADABLE = (
+    "SELECT repository FROM manifests JOIN damaged ON manifests.digest = 'sha256:' || lower(hex(damaged.digest))"
+    " UNION SELECT repository FROM manifests JOIN damaged_aliases ON alias = manifests.digest"
+)
+_BESIDE_UNREADABLE = (
+    f"INSERT OR IGNORE INTO reached SELECT digest FROM repository_blobs WHERE repository IN ({_UNREADABLE})"  # noqa: S608 - fixed
+)
 _RECENT = "INSERT OR IGNORE INTO reached SELECT digest FROM blobs WHERE touched > ?"
 _ATTACHED = (
     "SELECT manifests.repository, manifests.digest FROM manifests JOIN published_manifests AS held"
@@ -44,6 +52,7 @@ def mark(connection: sqlite3.Connection, blobs: Blobs, since: float) -> list[Nam
         connection.execute(statement)
     connection.execute(_PUBLISHED)
     connection.execute(_RECENT, (since,))
+    connection.execute(_BESIDE_UNREADABLE)
     return _Walk(connection, blobs).run(since)
 
 
@@ -62,6 +71,9 @@ class _Walk:
     def run(self, since: float) -> list[Name]:
         pushed: list[Name] = []
         waiting: list[Name] = [*self._names("SELECT repository, digest FROM tags"), *self._names(_ATTACHED)]
+        waiting += self._names(
+            f"SELECT repository, digest FROM manifests WHERE repository IN ({_UNREADABLE})"  # noqa: S608 - fixed
+        )
         for repository, digest, subject in self._connection.execute(
             "SELECT repository, digest, subject FROM manifests"
         ):

@@ -30,6 +30,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
 TimeoutStopSec=30
+WatchdogSec=60
 {owner}LimitNOFILE=65536
 UMask=0077
 

@@ -11,6 +11,7 @@ import click
 from appliance import daemon
 from appliance.addresses import Address
 from appliance.daemon import Settings
+from appliance.scrubbing.background import RATE
 
 _OPTIONS = (
     click.option("--listen", default=daemon.LISTEN, show_default=True, help="HOST:PORT of the HTTPS port."),
@@ -25,6 +26,13 @@ _OPTIONS = (
         default=daemon.IDLE,
         show_default=True,
         help="Seconds that a client may be silent in the middle of a transfer.",
+    ),
+    click.option(
+        "--scrub",
+        type=click.FloatRange(min=0),
+        default=RATE,
+        show_default=True,
+        help="MiB a second that are read again in the background and compared, once a week; 0 for never.",
     ),
 )
 
@@ -42,6 +50,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
         no_redirect: bool,
         private: bool,
         idle: float,
+        scrub: float,
         **others: Any,
     ) -> Any:
         settings = Settings(
@@ -51,6 +60,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
             redirect=not no_redirect,
             open_pulls=not private,
             idle=idle,
+            scrub=scrub,
         )
         return function(*arguments, settings=settings, **others)
 
@@ -63,4 +73,5 @@ def words(settings: Settings) -> list[str]:
     names = [word for name in settings.names for word in ("--name", name)]
     flags = ["--no-redirect"] * (not settings.redirect) + ["--private"] * (not settings.open_pulls)
     idle = [] if settings.idle == daemon.IDLE else ["--idle", f"{settings.idle:g}"]
-    return ["--listen", str(settings.listen), *plain, *names, *flags, *idle]
+    scrub = [] if settings.scrub == RATE else ["--scrub", f"{settings.scrub:g}"]
+    return ["--listen", str(settings.listen), *plain, *names, *flags, *idle, *scrub]

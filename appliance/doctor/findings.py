@@ -75,9 +75,9 @@ class Report:
         graves, warnings = self.of(Level.FATAL), self.of(Level.WARNING)
         if not graves and not warnings:
             return "everything is well"
-        parts = [f"{len(graves)} need doing something now"] if graves else []
-        parts += [f"{len(warnings)} need a look"] if warnings else []
-        return f"not everything is well: {' and '.join(parts)}"
+        parts = [f"to be done now: {len(graves)}"] if graves else []
+        parts += [f"to be looked at: {len(warnings)}"] if warnings else []
+        return f"not everything is well ({', '.join(parts)})"
 
     def to_json(self) -> dict[str, Any]:
         return {
