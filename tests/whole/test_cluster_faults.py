@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -151,4 +150,4 @@ def _kill_in(site: Site, words: str, wave: str) -> None:
         )
         assert process.poll() is None, f"{words} ended before {wave}:\n{site.appliance.read('/root/killed.log')}"
         site.appliance.run("pkill -KILL -f '[c]rate-appliance install' ; pkill -KILL -f '[d]eploys'", check=False)
-        process.send_signal(signal.SIGKILL)
+        site.appliance.until("! pgrep -f '[c]rate-appliance install'", seconds=5)
