@@ -173,6 +173,16 @@ def test_a_kubeconfig_names_the_server_by_its_address_and_everything_by_the_site
     assert made["current-context"] == "workshop"
 
 
+def test_a_kubeconfig_runs_no_program_that_a_node_wrote_into_it(folder: SiteFolder) -> None:
+    config = yaml.safe_load(K3S_YAML)
+    config["users"][0]["user"]["exec"] = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/tmp/x"}
+    config["clusters"][0]["cluster"] |= {"proxy-url": "http://10.77.0.66", "insecure-skip-tls-verify": True}
+    folder.write(folder.kubeconfig, yaml.safe_dump(config).encode())
+    made = yaml.safe_load(kubeconfig(folder))
+    assert made["users"][0]["user"].keys() == {"client-certificate-data", "client-key-data"}
+    assert made["clusters"][0]["cluster"].keys() == {"server", "certificate-authority-data"}
+
+
 @pytest.mark.parametrize(
     "text", ["", "a: b", "clusters: []", "{"], ids=["empty", "something else", "no cluster", "no YAML"]
 )
