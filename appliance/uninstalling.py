@@ -54,7 +54,7 @@ def uninstall(root: Path, *, purge: bool) -> Uninstalled:
 def nodes_left(root: Path) -> tuple[str, ...]:
     """The nodes of the site in force, which keep what `deploy` did to them unless `reset` comes first."""
     folder = SiteFolder(root)
-    return tuple(node.name for node in folder.in_force().nodes) if folder.site.exists() else ()
+    return tuple(node.name for node in folder.in_force(draft=True).nodes) if folder.site.exists() else ()
 
 
 def _stopped() -> list[str]:

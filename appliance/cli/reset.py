@@ -26,7 +26,7 @@ def reset(root: Path, nodes: tuple[str, ...], sudo_password: str, *, yes: bool, 
     Files that deploy replaced are put back as they were before the first time. What the cluster's workloads kept on the
     nodes is deleted with it. The appliance itself keeps its crates and goes on serving.
     """
-    site = SiteFolder(root).in_force()
+    site = SiteFolder(root).in_force(draft=True)
     if not yes:
         click.confirm(_question(site, nodes), abort=True)
     carry_out(root, Wish("reset", limit=nodes, sudo_password=sudo_password), as_json=as_json)

@@ -56,7 +56,7 @@ def leave(
 ) -> Left:
     """Takes the node called `name` out, as far as it goes. Raises `UnknownNode` and what `deploy` does."""
     folder = SiteFolder(store.root)
-    site = folder.in_force()
+    site = folder.in_force(draft=True)
     if name not in {node.name for node in site.nodes}:
         raise UnknownNode(f"the site has no node {name}", hint="crate-appliance nodes list shows them")
     receipt, gone = None, True

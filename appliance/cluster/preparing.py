@@ -59,7 +59,7 @@ def prepare(store: Store, wish: Wish) -> Prepared:
     and what profiles raise.
     """
     folder = SiteFolder(store.root)
-    site = folder.in_force()
+    site = folder.in_force(draft=wish.task not in {"deploy", "plan"})
     site.require_here()
     _check_nodes(site, wish)
     if wish.task == "deploy" and not store.served():

@@ -42,7 +42,7 @@ class Summary:
 def summary(folder: SiteFolder) -> Summary | None:
     """None without a site in force."""
     try:
-        site = folder.in_force()
+        site = folder.in_force(draft=True)
     except Problem:
         return None
     watched = watch(folder)

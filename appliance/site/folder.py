@@ -59,8 +59,12 @@ class SiteFolder:
         with disk.problems(f"writing {path}"):
             disk.write_private(path, data)
 
-    def in_force(self) -> Site:
-        """The site as it was installed last. Raises `NoSite`, `SiteInvalid`."""
+    def in_force(self, *, draft: bool = False) -> Site:
+        """The site as it was installed last. Raises `NoSite`, `SiteInvalid`.
+
+        A `draft` may lack nodes, as a site does that has just lost one of its three servers: it is still to be looked
+        at, mended and reset, though not deployed.
+        """
         if not self.site.exists():
             raise NoSite(
                 "no site file is in force here",
@@ -68,7 +72,7 @@ class SiteFolder:
             )
         from appliance.site.model import Site  # noqa: PLC0415 - the daemon looks into this folder, and checks no site
 
-        return Site.load(self.site)
+        return Site.load(self.site, draft=draft)
 
     def keep(self, site: Site) -> None:
         """From now on `site` is in force."""

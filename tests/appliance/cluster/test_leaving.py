@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cluster.deploying import deploy
+from appliance.cluster.kubeconfig import kubeconfig
 from appliance.cluster.leaving import leave
-from appliance.site.errors import UnknownNode
+from appliance.cluster.preparing import Wish
+from appliance.cluster.summary import summary
+from appliance.site.errors import SiteInvalid, UnknownNode
 from appliance.site.folder import SiteFolder
+from appliance.site.model import Site
 from appliance.store import Store
 from deploys.events import Event
 from deploys.order import Order
 from tests.appliance.cluster.runs import wave, world
+from tests.appliance.cluster.test_showing import K3S_YAML
 from tests.support import fakechild
 from tests.support.crates import Key
 from tests.support.fakechild import Step
@@ -80,6 +86,24 @@ def test_without_a_cluster_only_the_site_file_is_changed(store: Store) -> None:
     left = leave(store, "n2", silent, command=script(store, {"exit": 9}))
     assert (left.unlisted, left.receipt) == (True, None)
     assert names(store) == ["n1"]
+
+
+def test_a_site_that_lost_one_of_three_servers_can_be_looked_at_and_mended_though_not_deployed(store: Store) -> None:
+    folder = SiteFolder(store.root)
+    more = [f'\n[[nodes]]\nname = "n{number}"\naddress = "10.77.0.1{number}"\nrole = "server"\n' for number in (3, 4)]
+    folder.keep(Site.parse(folder.site, folder.site.read_text() + "".join(more)))
+    folder.write(folder.kubeconfig, K3S_YAML.encode())
+    gone = script(store, *wave("remove", "n1"), *wave("reset", "n3", failed="n3", state="unreachable"), {"exit": 1})
+    assert leave(store, "n3", silent, lost=True, command=gone).unlisted
+    left = summary(folder)
+    assert left is not None
+    assert left.nodes == 3
+    assert "server: https://10.77.0.11:6443" in kubeconfig(folder)
+    with pytest.raises(SiteInvalid, match="2 nodes are servers"):
+        deploy(store, Wish(), silent, command=script(store, {"exit": 0}))
+    again = script(store, *wave("remove", "n1"), *wave("reset", "n4"), *wave("undo", "n4"))
+    assert leave(store, "n4", silent, command=again).unlisted
+    assert names(store) == ["n1", "n2"]
 
 
 def test_a_node_that_there_is_not(store: Store) -> None:
