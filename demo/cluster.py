@@ -7,6 +7,7 @@ double of it with a real Kubernetes behind (tests/support/kubernetes): pods run,
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def type_at(stage: Stage, machine: Node, command: str, *, shown: str = "") -> st
     """Types `command` at the keyboard of a machine, and shows what its screen shows."""
     stage.show(f"{machine.name}# {shown or command}")
     told = machine.run(command, check=False, timeout=900)
-    stage.show(told.stdout + told.stderr)
+    stage.show(told.stdout + (told.stderr if told.returncode else ""))
     if told.returncode:
         raise DemoFailed(f"that ended with exit code {told.returncode} on {machine.name}")
     return told.stdout
@@ -123,8 +124,8 @@ def look(stage: Stage, site: Lab) -> None:
     type_at(stage, site["n1"], "k3s kubectl get nodes,pods -A -o wide")
     for node in site.nodes:
         page = site.here(["curl", "-fsS", "-H", "Host: demo.apps.crate.internal", f"http://{node.address}/"]).stdout
-        visits = next((line.strip() for line in page.splitlines() if "Visits" in line), page)
-        stage.say(f"The guest book, asked at {node.name}: {visits}")
+        visits = next(line for line in page.splitlines() if "Visits" in line)
+        stage.say(f"The guest book, asked at {node.name}: {re.sub('<[^>]+>', '', visits).strip()}")
     stage.say(f"Packets that wanted to leave, counted by nftables on every board and on the switch: {site.escaped()}.")
     stage.step("The same command again: nothing is left to do")
     type_at(stage, site.appliance, "crate-appliance deploy")
