@@ -63,7 +63,7 @@ def _build(scratch: Path, made: Path) -> None:
         shutil.copy(max(found, key=lambda path: path.stat().st_size), programs / name)
     shutil.copy(helm_binary(), programs / "helm")
     for name in (*_PROGRAMS, "helm"):  # Debian's Go programs keep what only a debugger wants
-        subprocess.run(["strip", programs / name], check=False, capture_output=True)
+        subprocess.run([tool("strip"), programs / name], check=False, capture_output=True)
     inside, addons = _compile(scratch, next(fetched.glob("kubernetes_*.orig.tar.gz")), unpacked)
     shutil.move(inside, programs / "kubernetes")
     shutil.move(addons, made / "addons")
@@ -113,7 +113,8 @@ def _compile(scratch: Path, source: Path, unpacked: Path) -> tuple[Path, Path]:
         "GOCACHE": str(scratch / "go"),
     }
     make = [tool("make"), "WHAT=cmd/inside cmd/addons", "CGO_ENABLED=0", "GOLDFLAGS=-s -w"]
-    tool("go"), tool("rsync"), tool("jq")
+    for name in ("gcc", "go", "jq", "rsync"):
+        tool(name)
     _run([tool("nice"), *make], tree, environment)
     output = tree / "_output/local/bin/linux/amd64"
     return output / "inside", output / "addons"
