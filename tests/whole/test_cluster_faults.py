@@ -17,7 +17,7 @@ from tests.support.lab import NO_BRIDGE_FILTER, Spec, lab
 from tests.support.ports import wait_until
 from tests.whole.clusters import Site, Sticks
 
-pytestmark = pytest.mark.xdist_group("nodes")
+pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.long]
 VERSION = "v1.30.4+k3s1"
 _UNAME = """#!/bin/sh
 # a board of another kind
@@ -118,7 +118,6 @@ def test_what_was_put_right_is_picked_up_by_the_next_run(told: tuple[Site, dict[
     assert {item["metadata"]["name"] for item in listed} == {"n1", "n2", "battery", "off", "breaks", "stranger"}
 
 
-@pytest.mark.long
 def test_killed_in_every_wave_it_goes_on_from_there(sticks: Sticks) -> None:
     with lab(3, appliance=True) as made:
         site = Site(made)
