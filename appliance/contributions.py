@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from appliance.errors import HeldByCrate, UnknownContribution
 from archive.catalogue import Item
@@ -24,6 +25,10 @@ class Contribution:
     holder: str
     added: int
     hidden: bool
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self.added, UTC)
 
 
 def add(connection: sqlite3.Connection, item: Item, holder: str) -> None:

@@ -13,11 +13,18 @@ Problem
 ├── HeldByOthers        another file was published under this name and version                   exit 2
 ├── BadContribution     a file that cannot be published as what it is said to be                  exit 2
 ├── UnknownContribution nobody published that here                                               exit 2
+├── NothingToShip       nothing was published that an export could pack                           exit 2
+├── IncompleteImage     a pushed image lacks what it names                                        exit 1
 ├── BadCertificate      a certificate or key that cannot be used here                             exit 2
 ├── BadPattern          not a pattern for names, or not one in force                              exit 2
 ├── CannotListen        an address that cannot be served                                          exit 2
 ├── AlreadyServing      another daemon serves this store                                          exit 1
 ├── NotRemovable        the appliance is still served, or belongs to another user                 exit 1
+├── BadBackup           not a backup, or one that was damaged                                     exit 2
+├── WrongPassphrase     the backup was made with another passphrase                               exit 3
+├── StoreInUse          a backup would take the place of what a store holds                       exit 2
+├── NoDatastore         no server gave the cluster's datastore                                    exit 1
+├── DamagedContent      what is to be saved is damaged                                            exit 1
 └── ServiceFailed       systemd did not take the unit                                             exit 1
 """
 
@@ -122,6 +129,16 @@ class UnknownContribution(Problem):
     exit_code = 2
 
 
+class NothingToShip(Problem):
+    """People published nothing here, or nothing that is meant."""
+
+    exit_code = 2
+
+
+class IncompleteImage(Problem):
+    """A pushed image names something that nobody pushed."""
+
+
 class BadCertificate(Problem):
     """A certificate or key that the site brought, and that does not do."""
 
@@ -150,3 +167,29 @@ class NotRemovable(Problem):
 
 class ServiceFailed(Problem):
     """systemd did not take the unit, or may not be asked by this user."""
+
+
+class BadBackup(Problem):
+    """A file that is no backup, or not what it was when it was written."""
+
+    exit_code = 2
+
+
+class WrongPassphrase(Problem):
+    """What was typed does not open the backup."""
+
+    exit_code = 3
+
+
+class StoreInUse(Problem):
+    """The root holds what a restored backup would replace."""
+
+    exit_code = 2
+
+
+class DamagedContent(Problem):
+    """A blob that is not what its digest says; nothing was written under its name."""
+
+
+class NoDatastore(Problem):
+    """The rest of a backup can be written without it."""

@@ -288,4 +288,12 @@ CREATE TABLE damaged_aliases (
 CREATE TRIGGER mended AFTER INSERT ON blobs BEGIN INSERT OR IGNORE INTO aliases SELECT alias, digest FROM damaged_aliases WHERE digest = NEW.digest; DELETE FROM damaged WHERE digest = NEW.digest; END;
 """  # noqa: E501 - statements are told apart by the ends of lines
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS, _PLACES, _DAMAGES)
+_SHIPPED = """
+-- The serial of the latest crate of each name that was exported here.
+CREATE TABLE shipped (
+    name TEXT PRIMARY KEY,
+    serial INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _REQUESTS, _ACCESS, _ITEMS, _PLACES, _DAMAGES, _SHIPPED)
