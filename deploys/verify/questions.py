@@ -20,8 +20,8 @@ _SECONDS = 10
 
 _PLAIN = """\
 command -v bash >/dev/null || {{ echo 'no bash here to ask with'; exit 0; }}
-timeout {seconds} bash -c 'exec 3<>/dev/tcp/{host}/{port} && printf "%b" "$1" >&3 && head -c {most} <&3' - {request} \\
-  2>&1 || {{ [ $? != 124 ] || echo 'no answer within {seconds} seconds'; }}
+timeout {seconds} bash -c 'exec 3<>"/dev/tcp/$1/$2" && printf "%b" "$3" >&3 && head -c {most} <&3' - \\
+  {host} {port} {request} 2>&1 || {{ [ $? != 124 ] || echo 'no answer within {seconds} seconds'; }}
 """
 _SECURE = """\
 command -v curl >/dev/null || {{ echo 'no curl here to ask with'; exit 0; }}
@@ -67,7 +67,11 @@ def script(check: Check, at: str) -> str:
     path = (words.path or "/") + (f"?{words.query}" if words.query else "")
     request = f"GET {path} HTTP/1.0\\r\\nHost: {host}\\r\\nUser-Agent: buzzcrate-verify\\r\\n\\r\\n"
     return _PLAIN.format(
-        seconds=_SECONDS, host=words.hostname, port=words.port or 80, most=_READ_UP_TO, request=shlex.quote(request)
+        seconds=_SECONDS,
+        host=shlex.quote(words.hostname or ""),  # the cluster's word for it, which is nothing to run
+        port=words.port or 80,
+        most=_READ_UP_TO,
+        request=shlex.quote(request),
     )
 
 

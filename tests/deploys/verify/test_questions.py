@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,11 @@ def port() -> Iterator[int]:
 
 def asked(check: Check) -> str:
     """What is wrong with the answer, as the node's sh and bash get it; sh is told nothing of this machine."""
-    script = questions.script(check, questions.url(check, NODE, {}))
+    return trouble_of(check, questions.url(check, NODE, {}))
+
+
+def trouble_of(check: Check, at: str) -> str:
+    script = questions.script(check, at)
     command = [tool("env"), "-i", "PATH=/usr/bin:/bin", "sh", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return questions.trouble(check, Answer.parse(done.stdout))
@@ -105,6 +110,13 @@ def test_an_answer_that_is_none(raw: bytes, said: str) -> None:
 def test_more_than_anybody_reads_is_cut_off() -> None:
     with answering(b"HTTP/1.0 200 OK\r\n\r\nhello" + b"x" * (1 << 20)) as port:
         assert asked(check(port, text="hello")) == ""
+
+
+def test_what_the_cluster_gives_as_an_address_is_never_run(tmp_path: Path) -> None:
+    evil = f"$(touch${{IFS}}{tmp_path}/a)'`touch${{IFS}}{tmp_path}/b`;touch${{IFS}}{tmp_path}/c;'".replace("/", "\\057")
+    at = questions.url(check(80, url="http://{web.demo}/"), NODE, {("web", "demo"): evil})
+    assert trouble_of(check(80), at)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_address_of_a_service_is_filled_in_where_it_is_asked() -> None:
