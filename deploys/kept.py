@@ -11,7 +11,8 @@
     package NAME    was not installed
     after COMMAND   to be run at the end of undoing, once what was noted behind it is back
 
-A line is written before what it speaks of is touched, so a run that dies in between can still be undone.
+A line is on the disk before what it speaks of is touched, so a run that dies in between can still be undone, a power
+cut included.
 
 `/var/lib/buzzcrate/pending/` has a file for each change whose follow-up (a service to be restarted, an index to be
 fetched, a unit to be started) has not ended well yet; it is made with the change and makes the next run do both again.
@@ -37,6 +38,7 @@ note() {{
   grep -qsxF -- "$1" "$kept/list" && return 0
   mkdir -p -m 700 {STATE} "$kept"
   printf '%s\\n' "$1" >>"$kept/list"
+  sync -- "$kept/list"
 }}
 makes() {{
   [ -e "$1" ] && return 0
