@@ -33,6 +33,7 @@ CONNECT_TIMEOUT = 15  # seconds
 _SILENCE = 20  # seconds without an acknowledgement until the kernel gives a connection up
 _KEEPALIVE = 5  # seconds between signs of life, so that there is something to acknowledge
 _GRACE = 15  # seconds more than the node itself allows a command
+_MOST = 64 << 20  # bytes of what a command says; all pods of a large cluster are a few MiB
 _TIMED_OUT = 124  # timeout(1)
 _GONE = -1  # paramiko's exit status of a command whose connection broke
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -216,7 +217,13 @@ def _type(channel: Channel, link: Link, typed: bytes) -> None:
 
 
 def _drain(read: Callable[[int], bytes]) -> bytes:
-    return b"".join(iter(lambda: read(65536), b""))
+    """All of it, if it is not more than anybody asked for: a node must not fill the appliance's memory."""
+    said = bytearray()
+    while data := read(65536):
+        said += data
+        if len(said) > _MOST:
+            raise ConnectionAbortedError(f"it says more than {_MOST >> 20} MiB")
+    return bytes(said)
 
 
 def _gone(link: Link) -> NodeProblem:
@@ -232,12 +239,14 @@ def _why(link: Link, said: str) -> NodeProblem:
     if "host key error" in said or "known_hosts" in said:
         return NotTrusted(
             f"{who} has another host key than the one pinned for it",
-            hint="a board set up anew: pin its key again with nodes check; otherwise something else answers there",
+            hint=f"a board set up anew: crate-appliance nodes pin {link.node.name} shows its new key and pins it; "
+            "otherwise something else answers there",
         )
     if "Authentication" in said or "No authentication" in said:
         return NotAdmitted(
             f"{who} does not admit {link.ssh.user} with the site's key",
-            hint="install the key there with nodes check, or set user under [ssh] in site.toml",
+            hint=f"crate-appliance nodes pin {link.node.name} installs the key there; "
+            "or set user under [ssh] in site.toml",
         )
     if "Unable to connect" in said:
         said = f"nothing listens on port {link.node.port}"
