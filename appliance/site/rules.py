@@ -106,11 +106,11 @@ def _servers(contents: Contents) -> Iterator[Broken]:
 
 
 def _settings(contents: Contents) -> Iterator[Broken]:
-    for key in contents.cluster.settings:
+    for key, value in contents.cluster.settings.items():
         try:
-            settings.check({key: ""})
+            settings.check({key: value})
         except UnfitSetting as error:
-            yield Broken(("cluster", "settings", key), "this is not for the site to set", error.hint)
+            yield Broken(("cluster", "settings", key), error.what.removeprefix("[cluster.settings] "), error.hint)
 
 
 def _profiles(contents: Contents) -> Iterator[Broken]:

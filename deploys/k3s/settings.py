@@ -7,6 +7,7 @@ what BuzzCrate sets itself, what would lead around the crate, and what a running
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 
 from deploys.errors import UnfitSetting
 
@@ -59,6 +60,8 @@ _OURS: Mapping[str, str] = {
     "disable-helm-controller": "profiles install their charts through it",
 }
 
+_NETWORKS = frozenset({"cluster-cidr", "service-cidr"})  # the firewall lets them in, reset takes their routes away
+
 # What etcd or SQLite and every certificate were made for.
 BORN_WITH = ("cluster-cidr", "service-cidr", "cluster-dns", "cluster-domain")
 
@@ -97,11 +100,17 @@ _AGENTS_TOO = frozenset(
 
 
 def check(settings: Mapping[str, object]) -> None:
-    """Raises `UnfitSetting` for the first key that is not for a site to set; `key+`, which appends, is one too."""
+    """Raises `UnfitSetting` for the first key that is not for a site to set, or whose value other parts could not use.
+
+    `key+`, which appends, is such a key too.
+    """
     for written in settings:
         key = written.removesuffix("+")
         if key in _OURS:
-            raise UnfitSetting(f"[cluster.settings] may not set {written!r}", hint=_OURS[key])
+            raise UnfitSetting(f"[cluster.settings] {written} is not for the site to set", hint=_OURS[key])
+        if key in _NETWORKS and not _are_networks(settings[written]):
+            what = f"[cluster.settings] {written} = {settings[written]!r} is no network"
+            raise UnfitSetting(what, hint='write it like "10.42.0.0/16", or two of them with a comma between')
 
 
 def check_unchanged(before: Mapping[str, object], after: Mapping[str, object], node: str) -> None:
@@ -118,6 +127,15 @@ def check_unchanged(before: Mapping[str, object], after: Mapping[str, object], n
 def for_agents(settings: Mapping[str, object]) -> dict[str, object]:
     """Those that an agent understands."""
     return {key: value for key, value in settings.items() if key.removesuffix("+") in _AGENTS_TOO}
+
+
+def _are_networks(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return all(ip_network(part.strip()) for part in value.split(","))
+    except ValueError:
+        return False
 
 
 def _spoken(value: object) -> str:

@@ -133,8 +133,14 @@ MISTAKES = {
     "a token": (
         site(1, '[cluster.settings]\ntoken = "s3cret"\n'),
         6,
-        "cluster.settings.token: this is not for the site",
+        "cluster.settings.token: token is not for the site to set",
         "shown in plans",
+    ),
+    "pods in no network": (
+        site(1, '[cluster.settings]\ncluster-cidr = "10.42.0.0/8x"\n'),
+        6,
+        "cluster.settings.cluster-cidr: cluster-cidr = '10.42.0.0/8x' is no network",
+        "10.42.0.0/16",
     ),
     "a short k3s version": (site(1, '[cluster]\nk3s = "1.36"\n'), 6, "is not a k3s release", "v1.36.4+k3s1"),
     "settings for nobody": (

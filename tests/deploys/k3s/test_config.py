@@ -104,11 +104,22 @@ REFUSED = {
 
 @pytest.mark.parametrize("key", REFUSED.values(), ids=REFUSED.keys())
 def test_a_site_may_not_set(key: str) -> None:
-    with pytest.raises(UnfitSetting, match=r"\[cluster.settings\] may not set") as refusal:
+    with pytest.raises(UnfitSetting, match=r"\[cluster.settings\] .* is not for the site to set") as refusal:
         settings.check({"debug": True, key: "x"})
     assert refusal.value.hint
     with pytest.raises(UnfitSetting):
         one_server(settings={key: "x"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["10.1.0.1/16", "10.1.0.0/16; reboot", 7, ["10.1.0.0/16"]],
+    ids=["an address", "a command", "a number", "a list"],
+)
+def test_addresses_of_pods_are_networks(value: object) -> None:
+    settings.check({"cluster-cidr": "10.1.0.0/16, fd00:42::/56", "service-cidr": "10.2.0.0/16"})
+    with pytest.raises(UnfitSetting, match="is no network"):
+        settings.check({"cluster-cidr": value})
 
 
 def test_what_a_cluster_was_born_with_cannot_change() -> None:
