@@ -14,6 +14,9 @@ from console.toml_document import refusal
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A name that Kubernetes takes for anything (RFC 1123)."""
 
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9@._+-]+")
+"""What the package managers of nodes call packages (Debian Policy, 5.6.1; PKGBUILD(5), pkgname)."""
+
 Components = Literal["coredns", "servicelb", "traefik", "local-storage", "metrics-server", "runtimes"]
 
 
@@ -56,6 +59,14 @@ class About(Table):
     @classmethod
     def _check_namespaces(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(_label, names))
+
+    @field_validator("packages")
+    @classmethod
+    def _check_packages(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not PACKAGE.fullmatch(name):  # an option of apt-get, for instance
+                raise refusal(f"{name[:80]!r} is not the name of a package")
+        return names
 
 
 class Image(Table):

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator
 
 from console.toml_document import refusal
+from manifests.definition import PACKAGE
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9@._+-]+")
 _K3S = re.compile(r"v\d+\.\d+\.\d+(-rc\d+)?\+k3s\d+")
 # labels and values: "Labels and Selectors", taints: "Taints and Tolerations" of the Kubernetes documentation
 _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -131,7 +131,7 @@ class BaseTable(_Table):
     @classmethod
     def _check_packages(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if not _PACKAGE.fullmatch(name):
+            if not PACKAGE.fullmatch(name):
                 raise refusal(f"{name[:80]!r} is not the name of a package")
         return names
 
