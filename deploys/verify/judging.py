@@ -72,7 +72,8 @@ def _nodes(nodes: Sequence[Object], expected: Expected) -> Iterator[Verdict]:
             good += 1
     for name in sorted(live.keys() - {node.name for node in expected.nodes}):
         what = f"{name} is in the cluster and not in the site file"
-        yield Verdict("nodes", "warning", what, f"crate-appliance nodes remove {name}, or add it to site.toml", name)
+        hint = f"add it to site.toml, or take it out: k3s kubectl delete node {name}, on a server"
+        yield Verdict("nodes", "warning", what, hint, name)
     if good == len(expected.nodes):
         version = f", {expected.version}" if expected.version else ""
         yield Verdict("nodes", "fine", f"{_count(good, 'node')} Ready{version}")
