@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator, Sequence
 from typing import TypeAlias
 
@@ -37,8 +36,3 @@ class Step(StringCommand):
 
 
 Steps: TypeAlias = Generator[Step, None, None]
-
-
-def quoted(*words: str) -> str:
-    """Words of a command line for sh."""
-    return shlex.join(words)

@@ -132,11 +132,6 @@ class Facts:
         return self._all("cgroup")
 
     @property
-    def command_line(self) -> tuple[str, ...]:
-        """The kernel's, by word."""
-        return tuple(self._first("cmdline").split())
-
-    @property
     def boot_files(self) -> tuple[str, ...]:
         return tuple(self.lines.get("boot", ()))
 
