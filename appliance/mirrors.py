@@ -32,6 +32,9 @@ SIGNED = ("apt",)
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="crate"'}
 _TOKEN = "send a user's password, or a token as the password of any user"  # noqa: S105 - a hint
 
+# A page that somebody publishes must not run in a browser as one of the crate's own.
+_HARMLESS = {"Content-Security-Policy": "default-src 'none'; sandbox", "X-Content-Type-Options": "nosniff"}
+
 _SLASH = re.compile("%2f", re.IGNORECASE)
 _PIECE = 256 << 10  # bytes of a large document in memory for one client
 
@@ -105,6 +108,7 @@ def _headers(registry: Registry, request: web.Request, served: Served, varies: b
         "Last-Modified": served.last_modified,
         "Content-Type": served.media_type,
         "Cache-Control": "no-cache",
+        **_HARMLESS,
         **({"Vary": "Accept"} if varies else {}),
     }
 

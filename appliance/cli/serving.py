@@ -11,6 +11,7 @@ import click
 from appliance import daemon
 from appliance.addresses import Address
 from appliance.daemon import Settings
+from appliance.web.access_log import SIZE
 from appliance.scrubbing.background import RATE
 
 _OPTIONS = (
@@ -20,6 +21,13 @@ _OPTIONS = (
     click.option("--name", "names", multiple=True, help="A further host name or address of this crate."),
     click.option("--no-redirect", is_flag=True, help="Send blobs over TLS too (behind NAT or in a tunnel, say)."),
     click.option("--private", is_flag=True, help="Pulls need a token as well."),
+    click.option(
+        "--access-log",
+        type=click.IntRange(min=0),
+        default=SIZE,
+        show_default=True,
+        help="MiB that the log of all requests may take, in logs/ of the store; 0 for none.",
+    ),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),
@@ -49,6 +57,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
         names: tuple[str, ...],
         no_redirect: bool,
         private: bool,
+        access_log: int,
         idle: float,
         scrub: float,
         **others: Any,
@@ -59,6 +68,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
             names=names,
             redirect=not no_redirect,
             open_pulls=not private,
+            access_log=access_log,
             idle=idle,
             scrub=scrub,
         )
@@ -73,5 +83,6 @@ def words(settings: Settings) -> list[str]:
     names = [word for name in settings.names for word in ("--name", name)]
     flags = ["--no-redirect"] * (not settings.redirect) + ["--private"] * (not settings.open_pulls)
     idle = [] if settings.idle == daemon.IDLE else ["--idle", f"{settings.idle:g}"]
+    log = [] if settings.access_log == SIZE else ["--access-log", str(settings.access_log)]
     scrub = [] if settings.scrub == RATE else ["--scrub", f"{settings.scrub:g}"]
-    return ["--listen", str(settings.listen), *plain, *names, *flags, *idle, *scrub]
+    return ["--listen", str(settings.listen), *plain, *names, *flags, *log, *idle, *scrub]

@@ -32,6 +32,8 @@ from appliance.users import User, Users, caller_of
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path
 SERVICE = "crate"
+WHO = "crate.who"
+"""Under this a request keeps the name of who signed on for it, for the log."""
 _ANONYMOUS = "anonymous"
 _EXPIRES = 3600  # seconds; clients ask again then. Revoking a token works at once all the same.
 _HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
@@ -81,6 +83,7 @@ class Callers:
                 hint="crate-appliance users and tokens make them; a token is the password of any user name",
                 headers=self.challenge(request),
             )
+        request[WHO] = caller.name
         return caller
 
     async def begin_session(self, request: web.Request, name: str, password: str) -> str | None:

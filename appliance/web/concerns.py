@@ -89,7 +89,7 @@ def _cluster(seen: Seen) -> Iterator[Concern]:
         yield Concern("cluster", "fatal", f"The last {run.task} was broken off", again)
     left = [node for node in run.nodes if node.state in {"failed", "unreachable"}]
     for node in left:
-        what = f"{node.name} {node.state} in {node.wave}: {node.what}" if node.what else f"{node.name} {node.state}"
+        what = f"Node {node.name} {node.state} in {node.wave}{f': {node.what}' if node.what else ''}"
         yield Concern("cluster", "fatal", what, "; ".join(filter(None, (node.hint, again))))
     if run.outcome == "failed" and not left:
         yield Concern("cluster", "fatal", f"The last {run.task} did not come through", again)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from appliance.access import ANYBODY, Caller
+from appliance.registry.callers import WHO
 from appliance.registry.errors import Denied, Unauthorized
 from appliance.registry.service import Registry
 from appliance.sessions import PAGE_LASTING
@@ -43,7 +44,9 @@ class Visitors:
         if "Authorization" in request.headers:
             return await self._registry.callers.identify(request)
         session = request.cookies.get(_cookie(request), "")
-        return self._registry.callers.of_session(session) if session else ANYBODY
+        caller = self._registry.callers.of_session(session) if session else ANYBODY
+        request[WHO] = caller.name
+        return caller
 
     def require_reader(self, caller: Caller) -> None:
         """Raises `Unauthorized` where looking is not open to everybody."""

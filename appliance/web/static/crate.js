@@ -66,5 +66,6 @@ function follow(part) {
 }
 
 offerCopies(document);
+document.querySelector(".top [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const form of document.querySelectorAll("form[data-live]")) searchAsTyped(form);
 for (const part of document.querySelectorAll("[data-follow]")) follow(part);
