@@ -24,6 +24,14 @@ from tests.whole.clusters import Site, Sticks
 
 pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.timeout(900)]
 NODES = {"n1": "server", "n2": "agent", "n3": "agent"}
+NOTE = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: note
+data:
+  text: {{ .Values.text }}
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with docker_registry(folder / "registry") as upstream, releases(folder, double(folder)) as served:
         push_images(upstream, folder / "k3s-images")
         sticks = Sticks.at(folder, served, upstream)
-        stick = sticks.build(VERSION, *demo_images(), profiles=["demo"])
+        chart = sticks.desk.folder / "notes"
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text("apiVersion: v2\nname: notes\nversion: 1.0.0\n")
+        (chart / "templates/note.yaml").write_text(NOTE)
+        charts = '[[charts]]\npath = "notes"'
+        stick = sticks.build(VERSION, charts, *demo_images(), profiles=["demo"])
     with (KEPT / "kubernetes.lock").open("w") as lock, lab(3, appliance=True) as made:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time is what two cores bear
         site = Site(made)
@@ -116,6 +129,29 @@ def test_pods_find_services_by_name(cluster: Cluster) -> None:
     script = "import socket; print(socket.gethostbyname('postgres.demo.svc.cluster.local'))"
     found = cluster.kubectl(f'exec -n demo deployment/web -- python3 -c "{script}"').strip()
     assert found == cluster.kubectl("get service -n demo postgres -o jsonpath={.spec.clusterIP}").strip()
+
+
+def test_a_chart_of_the_crate_is_installed_by_helm(cluster: Cluster) -> None:
+    authority = cluster.site.lab.here(["curl", "-fsS", "http://10.77.0.1:8080/ca.pem"]).stdout
+    chart = {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": "notes", "namespace": "kube-system"},
+        "spec": {
+            "chart": "notes",
+            "version": "1.0.0",
+            "repo": "https://10.77.0.1:5000/helm",
+            "repoCA": authority,
+            "targetNamespace": "default",
+            "valuesContent": "text: out of the crate",
+        },
+    }
+    server = cluster.site.lab["n1"]
+    server.run("k3s kubectl apply -f -", given=json.dumps(chart))
+    server.until("k3s kubectl get configmap note", seconds=60)
+    assert cluster.kubectl("get configmap note -o jsonpath={.data.text}") == "out of the crate"
+    cluster.kubectl("delete helmchart -n kube-system notes")
+    server.until("! k3s kubectl get configmap note", seconds=60)
 
 
 def test_somebody_on_the_network_works_with_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
