@@ -12,6 +12,7 @@ import shlex
 import socket
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -233,10 +234,22 @@ def _gone(link: Link) -> NodeProblem:
     )
 
 
+def _is_pinned(link: Link) -> bool:
+    """Whether any host key stands for the node in known_hosts (sshd(8))."""
+    address, port = link.node.address, link.node.port
+    spelled = address if port == 22 else f"[{address}]:{port}"
+    return any(line.split(" ", 1)[0] == spelled for line in Path(link.ssh.known_hosts).read_text().splitlines())
+
+
 def _why(link: Link, said: str) -> NodeProblem:
     """What a refused connection means, in pyinfra's words for it, and what to do."""
     who = f"{link.node.name} ({link.node.address})"
     if "host key error" in said or "known_hosts" in said:
+        if not _is_pinned(link):
+            return NotTrusted(
+                f"{who} has a host key that nobody has confirmed",
+                hint=f"crate-appliance nodes pin {link.node.name} shows it, to be compared, and pins it",
+            )
         return NotTrusted(
             f"{who} has another host key than the one pinned for it",
             hint=f"a board set up anew: crate-appliance nodes pin {link.node.name} shows its new key and pins it; "

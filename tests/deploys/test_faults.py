@@ -114,7 +114,9 @@ def test_another_host_key_than_the_one_pinned(site: Lab, tmp_path: Path) -> None
     assert told.code == 1
     for name in ("n1", "n2"):
         assert told.end(name).state == "unreachable"
-        assert f"{name} (10.77.0.1{name[1]}) has another host key than the one pinned" in told.end(name).what
+        assert f"nodes pin {name}" in told.end(name).hint
+    assert "n1 (10.77.0.11) has another host key than the one pinned" in told.end("n1").what
+    assert "n2 (10.77.0.12) has a host key that nobody has confirmed" in told.end("n2").what
     assert told.end("n3").state == "done"
     assert pinned.read_text().count("\n") == 2
 
