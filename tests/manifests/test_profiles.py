@@ -260,6 +260,11 @@ WRONG: dict[str, tuple[Mapping[str, str], str, str]] = {
         "profile.toml:5: profile.namespaces: 'My_own' is no name in a cluster",
         "a-z",
     ),
+    "an option of apt-get among the packages": (
+        changed("profile.toml", 'namespaces = ["mine"]', 'namespaces = ["mine"]\npackages = ["-oAPT::Status-Fd=1"]'),
+        "profile.toml:6: profile.packages: '-oAPT::Status-Fd=1' is not the name of a package",
+        "",
+    ),
     "an image that no crate would bring": (
         changed("pod.yaml", "registry.example.org/app:1", "registry.example.org/other:1"),
         "pod.yaml: the image registry.example.org/other:1 is not among [[images]]",
