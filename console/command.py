@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from archive.errors import Problem
+from console.visible import visible
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 INTERRUPTED = 130
@@ -30,9 +31,9 @@ def run(group: click.Group, program: str) -> None:
         click.echo(f"{program}: interrupted; the same command goes on from here", err=True)
         code = INTERRUPTED
     except Problem as error:
-        click.echo(f"{program}: {error.what}", err=True)
+        click.echo(visible(f"{program}: {error.what}"), err=True)
         if error.hint:
-            click.echo(f"  hint: {error.hint}", err=True)
+            click.echo(visible(f"  hint: {error.hint}"), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # the reader of our output went away (`| head`); keep the interpreter from complaining at exit
@@ -47,4 +48,4 @@ def run(group: click.Group, program: str) -> None:
 
 def emit(result: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Prints `result` for a script or `text()` for a person."""
-    click.echo(json.dumps(result, indent=2, sort_keys=True) if as_json else text())
+    click.echo(json.dumps(result, indent=2, sort_keys=True) if as_json else visible(text()))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from appliance.cluster.lines import Lines
+from console.visible import visible
 from deploys.events import Began, Event, Operation, Progressed
 
 _EVERY = 5.0  # seconds of silence about a node after which something long is worth a line
@@ -30,10 +31,10 @@ class Plain:
         elif isinstance(event, Operation):
             self._heard[event.node] = time.monotonic()
             if event.state in {"changed", "failed"}:
-                self._write(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}")
+                self._write(visible(f"  {event.node}: {event.name}{' failed' if event.state == 'failed' else ''}"))
         elif isinstance(event, Progressed) and time.monotonic() - self._heard.get(event.node, 0) >= _EVERY:
             self._heard[event.node] = time.monotonic()
-            self._write(f"  {event.node}: {event.what} ...")
+            self._write(visible(f"  {event.node}: {event.what} ..."))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from appliance.cluster.record import Record
 from console import units
+from console.visible import visible
 from deploys.events import Began, Ended, Event, Finding, NodeEnded, Operation
 
 
@@ -16,6 +17,10 @@ class Lines:
         self._told: set[tuple[str, str]] = set()
 
     def of(self, event: Event) -> Iterator[str]:
+        """What a node says of itself stands in many of them: it is shown, and not obeyed."""
+        return map(visible, self._of(event))
+
+    def _of(self, event: Event) -> Iterator[str]:
         match event:
             case Began():
                 yield f"{event.wave}: {', '.join(event.nodes) or 'no node to do'}"

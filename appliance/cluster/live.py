@@ -13,6 +13,7 @@ from rich.text import Text
 
 from appliance.cluster.lines import Lines
 from console import units
+from console.visible import visible
 from deploys.events import Began, Ended, Event, NodeEnded, Operation, Progressed
 
 _WHAT = 90  # characters
@@ -43,7 +44,7 @@ class _Nodes:
 
     def _set(self, node: str, what: str) -> None:
         if node in self._at:
-            self._at[node] = (what, time.monotonic())
+            self._at[node] = (visible(what), time.monotonic())
 
     def __rich__(self) -> Table:
         grid = Table.grid(padding=(0, 2))

@@ -15,6 +15,7 @@ from appliance.status import ActiveCrate
 from archive.requests import Unmet
 from console import units
 from console.columns import columns
+from console.visible import visible
 
 _WIDTH = 100
 _MOST_CHANGES = 40  # of one wave in the text; the JSON has all of them
@@ -76,7 +77,7 @@ class Receipt:
 
     def text(self) -> str:
         """A page."""
-        return "\n".join([self.summary(), *self._changes()]) + "\n"
+        return visible("\n".join([self.summary(), *self._changes()]) + "\n")
 
     def summary(self) -> str:
         """The page without what changed in particular, which whoever watched has seen."""

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from console.visible import visible
+
 _AT_ONCE = 256
 _SECONDS = 1.0  # for a machine on the same network to answer, and then to say what it speaks
 LARGEST = 4096  # addresses; more are not one room's network
@@ -49,4 +51,4 @@ async def _banner(address: IPv4Address, port: int) -> str:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-    return line if line.startswith("SSH-") else ""
+    return visible(line) if line.startswith("SSH-") else ""

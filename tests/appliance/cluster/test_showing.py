@@ -173,6 +173,11 @@ def test_a_kubeconfig_names_the_server_by_its_address_and_everything_by_the_site
     assert made["current-context"] == "workshop"
 
 
+def test_what_a_node_says_of_itself_is_shown_and_not_obeyed() -> None:
+    said = lines({"event": "node", "wave": "base", "node": "n1", "state": "failed", "what": "n1: \x1b[2Jall is fine"})
+    assert said == ["  n1: failed: \\x1b[2Jall is fine"]
+
+
 def test_a_kubeconfig_runs_no_program_that_a_node_wrote_into_it(folder: SiteFolder) -> None:
     config = yaml.safe_load(K3S_YAML)
     config["users"][0]["user"]["exec"] = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/tmp/x"}
