@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import paramiko
 from paramiko import PKey, SSHClient, Transport
@@ -22,6 +23,7 @@ from appliance.site.model import Node
 from appliance.site.tables import SshTable
 
 _TIMEOUT = 10.0  # seconds for a node to answer, at each step of becoming connected
+_PIECE = 1 << 18  # bytes of output at once
 _COMMAND = 60.0  # seconds for one of the few commands of ours
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # it would print tracebacks of its own otherwise
 _FAILURES = (OSError, EOFError, paramiko.SSHException)
@@ -64,6 +66,16 @@ class Contact:
             text = output.read().decode(errors="replace")
             said = errors.read().decode(errors="replace")
             return Done(output.channel.recv_exit_status(), text, said)
+
+    def fetch(self, command: str, into: BinaryIO) -> Done:
+        """Runs a command whose output may be large; it goes to `into` as it comes. Raises `Unreachable`."""
+        with _reaching(self._node):
+            written, output, errors = self._client.exec_command(command, timeout=_COMMAND)
+            written.channel.shutdown_write()
+            while piece := output.read(_PIECE):
+                into.write(piece)
+            said = errors.read().decode(errors="replace")
+            return Done(output.channel.recv_exit_status(), "", said)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = {
+    "age": "age",
     "apt-get": "apt",
     "aptly": "aptly",
     "busybox": "busybox",
@@ -48,6 +49,7 @@ PACKAGES = {
     "qemu-aarch64-static": "qemu-user-static",
     "reprepro": "reprepro",
     "rsync": "rsync",
+    "script": "bsdutils",
     "setpriv": "util-linux",
     "setsid": "util-linux",
     "shellcheck": "shellcheck",
