@@ -195,6 +195,10 @@ def test_verify_finds_all_well_or_says_what_is_not(site: Lab, server: Server, tm
         ]
         assert told.code == 0
 
+        told = deploy(site, profile, waves=("verify",), images=str(images), limit=["n2"])
+        assert [it.what for it in told.events if isinstance(it, Finding)][-1] == "guest book: answers n2"
+        assert told.code == 0, "a server that the limit leaves out is asked all the same"
+
         server.answer(ALL, [*good, pod("stranger", app="x", image_id=f"docker.io/evil/app@sha256:{'b' * 64}")])
         told = deploy(site, profile, waves=("verify",), images=str(images))
         assert told.code == 1
