@@ -12,7 +12,7 @@ RUN := .venv/bin/python
 TESTS ?= tests
 PYTEST = $(RUN) -m pytest $(TESTS) $(if $(ROOT),,--without-missing-tools)
 
-.PHONY: help demo demo-cluster test test-long check bench tools clean
+.PHONY: help demo demo-cluster test test-long check bench tools prepared clean
 
 help: ## what can be made here
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -20,13 +20,13 @@ help: ## what can be made here
 demo: .venv/ready tools ## the main job from recipe to pulled image, in a minute, without root
 	@$(RUN) -m demo
 
-demo-cluster: .venv/ready tools ## bare boards become a cluster, from a stick, in namespaces of this machine; takes root
+demo-cluster: .venv/ready tools prepared ## bare boards become a cluster, from a stick, in namespaces of this machine; takes root
 	@$(RUN) -m demo.cluster
 
-test: .venv/ready tools ## every test but the slow and the random ones
+test: .venv/ready tools prepared ## every test but the slow and the random ones
 	@$(PYTEST) -m "not long" -n 2 --dist loadgroup
 
-test-long: .venv/ready tools ## the slow and the random ones
+test-long: .venv/ready tools prepared ## the slow and the random ones
 	@$(PYTEST) -m long
 
 check: .venv/ready ## style and types
@@ -71,3 +71,7 @@ tools: .venv/ready
 	elif test -n "$$missing"; then
 	  echo "make: this machine lacks: $$missing (apt-get install them as root); what needs them is left out" >&2
 	fi
+
+# What tests keep between runs: it takes long the first time, and no test's time-out should pay for it.
+prepared: .venv/ready tools
+	@$(RUN) -m tests.support.prepare
