@@ -29,10 +29,21 @@ def sync_file(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """A small file, whole or not at all, that its owner alone may read: written beside, synced, renamed."""
+    """A small file, whole or not at all, that its owner alone may read."""
+    write_whole(path, data, mode=0o600)
+
+
+def write_whole(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """A small file, whole or not at all: written beside, synced, renamed. `owner` is (user, group).
+
+    What lies beside under the name that is needed is removed, never followed or written into: it may be a link.
+    """
     beside = path.with_name(f".{path.name}.part")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance import disk
 from appliance.errors import ServiceFailed
 
 UNIT = "crate-appliance.service"
@@ -82,9 +83,7 @@ def install(text: str) -> None:
     """Writes the unit and starts it, now and at every boot. Raises `ServiceFailed`."""
     hint = "run it as root, or with --print to see the unit"
     try:
-        beside = UNIT_PATH.with_suffix(".part")
-        beside.write_text(text)
-        beside.rename(UNIT_PATH)
+        disk.write_whole(UNIT_PATH, text.encode(), mode=0o644)
     except OSError as error:
         raise ServiceFailed(f"cannot write {UNIT_PATH}: {error.strerror}", hint=hint) from error
     for words in (["daemon-reload"], ["enable", UNIT], ["restart", UNIT]):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance import disk
 from appliance.errors import ServiceFailed
 from appliance.names.clock import restore, save, spelled
 from appliance.names.errors import NoPackage, NotAnswered
@@ -205,9 +206,7 @@ def _write(path: Path, text: str) -> bool:
         if path.read_text() == text:
             return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text)
-    beside.rename(path)
+    disk.write_whole(path, text.encode(), mode=0o644)
     return True
 
 

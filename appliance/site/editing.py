@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +10,8 @@ from tomlkit.items import AoT, InlineTable
 
 from appliance import disk
 from appliance.site.errors import UnknownNode
+
+_FRESH = 0o644  # it holds no secret
 
 
 def with_node(
@@ -57,14 +57,12 @@ def without_node(text: str, name: str) -> str:
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes a site file whole or not at all, with the mode that it has."""
+    """Writes a site file whole or not at all, with the mode and the owner that it has."""
     with disk.problems(f"writing {path}"):
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_text(text)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             before = path.stat()
-            beside.chmod(before.st_mode & 0o777)
-            os.chown(beside, before.st_uid, before.st_gid)
-        disk.sync_file(beside)
-        beside.rename(path)
-        disk.sync_folder(path.parent)
+        except FileNotFoundError:
+            disk.write_whole(path, text.encode(), mode=_FRESH)
+        else:
+            owner = before.st_uid, before.st_gid
+            disk.write_whole(path, text.encode(), mode=before.st_mode & 0o777, owner=owner)

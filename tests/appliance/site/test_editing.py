@@ -50,6 +50,14 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_that_somebody_laid_beside_is_not_written_through(tmp_path: Path) -> None:
+    path, victim = tmp_path / "site.toml", tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / ".site.toml.part").symlink_to(victim)
+    editing.replace(path, "b")
+    assert (victim.read_text(), path.read_text(), path.is_symlink()) == ("mine", "b", False)
+
+
 RANGES = {
     "high up in a room's network": ("10.77.0.0/24", [], "10.77.0.203-10.77.0.223"),
     "below whoever is there": ("10.77.0.0/24", ["10.77.0.210", "10.77.0.200"], "10.77.0.179-10.77.0.199"),
