@@ -104,6 +104,7 @@ def _silenced(units: Sequence[str]) -> Iterator[None]:
     links = [_UNITS / unit for unit in units]
     try:
         for link in links:
+            link.unlink(missing_ok=True)  # of a run that was killed here
             link.symlink_to("/dev/null")
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
         yield
