@@ -110,8 +110,9 @@ def watch(folder: SiteFolder) -> Watched | None:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open() as file:
+    with path.open(errors="replace") as file:
         for text in file:
-            if not text.endswith("\n"):
-                return  # being written
-            yield json.loads(text)
+            try:
+                yield json.loads(text)
+            except ValueError:
+                return  # being written, or what a power cut has left of it

@@ -9,6 +9,8 @@ from appliance.cluster.journal import watch
 from appliance.site.folder import SiteFolder
 from archive.errors import Problem
 
+_VERBS = {"remove": "nodes remove"}  # where a task has another name
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -35,7 +37,7 @@ class Summary:
         if not self.outcome:
             return f"{cluster}\n  {self.task} since {self.began}: {self.wave or 'begins'}"
         without = f", without {' '.join(self.left_behind)}" if self.left_behind else ""
-        again = "" if self.outcome == "done" else f"; crate-appliance {self.task} goes on"
+        again = "" if self.outcome == "done" else f"; crate-appliance {_VERBS.get(self.task, self.task)} goes on"
         return f"{cluster}\n  {self.task} of {self.began}: {self.outcome}{without}{again}"
 
 

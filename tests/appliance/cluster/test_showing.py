@@ -159,6 +159,17 @@ def test_a_journal_that_is_being_written_and_one_of_another_version_can_be_read(
     assert ([wave.name for wave in watched.record.waves], watched.seconds) == (["base"], 9.0)
 
 
+def test_what_a_power_cut_leaves_of_a_journal_can_be_read(folder: SiteFolder) -> None:
+    with Journal(folder.journal, RUN) as journal:
+        for event in events(*wave("base", "n1")):
+            journal.add(event)
+    with folder.journal.open("ab") as file:
+        file.write(bytes(512) + b"\xff\n")
+    watched = watch(folder)
+    assert watched is not None
+    assert ([wave.name for wave in watched.record.waves], watched.outcome) == (["base"], "died")
+
+
 def test_a_kubeconfig_names_the_server_by_its_address_and_everything_by_the_site(folder: SiteFolder) -> None:
     folder.write(folder.kubeconfig, K3S_YAML.encode())
     made = yaml.safe_load(kubeconfig(folder))
