@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from appliance import contributions, disk, generations
+from appliance import contributions, disk, republishing
 from appliance.errors import BadContribution, HeldByOthers
 from appliance.publishing import FOLDERS
 from appliance.store import Store
@@ -96,8 +96,7 @@ def publish(
             for item in added:
                 known = contributions.held(connection, item.key)
                 contributions.add(connection, item if known is None else _joined(known, item, anew=anew), holder)
-            for kind in sorted({item.kind for item in added}):
-                generations.republish(store, connection, kind)
+            republishing.republish(store, connection, added)
     finally:
         for each in received:
             each.path.unlink(missing_ok=True)
@@ -107,8 +106,8 @@ def remove(store: Store, kind: str, name: str, version: str) -> int:
     """Serves it no more; returns how many items went. Raises `UnknownContribution`."""
     with store.database.write() as connection:
         removed = contributions.remove(connection, kind, name, version)
-        generations.republish(store, connection)
-    return removed
+        republishing.republish(store, connection, removed)
+    return len(removed)
 
 
 def _joined(known: Item, item: Item, *, anew: bool) -> Item:

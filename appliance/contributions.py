@@ -53,14 +53,13 @@ def add(connection: sqlite3.Connection, item: Item, holder: str) -> None:
     )
 
 
-def remove(connection: sqlite3.Connection, kind: str, name: str, version: str) -> int:
-    """Forgets what people published under a name and version, for all platforms; returns how many items.
+def remove(connection: sqlite3.Connection, kind: str, name: str, version: str) -> list[Item]:
+    """Forgets what people published under a name and version, for all platforms; returns it.
 
     Raises `UnknownContribution`.
     """
-    removed = connection.execute(
-        "DELETE FROM contributions WHERE (kind, name, version) = (?, ?, ?)", (kind, name, version)
-    ).rowcount
+    removed = [each.item for each in find(connection, kind, name, version)]
+    connection.execute("DELETE FROM contributions WHERE (kind, name, version) = (?, ?, ?)", (kind, name, version))
     if not removed:
         raise UnknownContribution(
             f"nobody published {kind} {name} {version} here",
@@ -73,8 +72,10 @@ def bringer(connection: sqlite3.Connection, kind: str, name: str, version: str) 
     """The active crate that brings this name and version, or of a file any; empty when none does."""
     row = connection.execute(
         "SELECT brought_by FROM items WHERE generation = (SELECT id FROM generations WHERE active = 1)"
-        " AND kind = ? AND name = ? AND (version = ? OR kind = 'file') AND contributed = 0 LIMIT 1",
-        (kind, name, version),
+        " AND kind = ? AND name = ? AND (version = ? OR kind = 'file') AND contributed = 0"
+        " UNION ALL SELECT brought_by FROM items WHERE generation = (SELECT id FROM generations WHERE active = 1)"
+        " AND ? = 'file' AND kind = 'file' AND path = 'files/' || ? AND contributed = 0 LIMIT 1",
+        (kind, name, version, kind, name),
     ).fetchone()
     return row[0] if row else ""
 

@@ -103,8 +103,7 @@ def republish(store: Store, connection: sqlite3.Connection, kind: str = "") -> N
     With a `kind`, only what lies below its folder; the rest stays as it is. A store without a generation gets one that
     holds no crate. Raises `CrateConflict`, `BadPublication`.
     """
-    active = connection.execute("SELECT id FROM generations WHERE active = 1").fetchone()
-    generation = active[0] if active else _new(connection, ())
+    generation = ensure(connection)
     folder = f"{FOLDERS[kind]}/" if kind else ""
     below = "generation = ? AND substr(path, 1, ?) = ?"
     where = (generation, len(folder), folder)
@@ -119,8 +118,7 @@ def republish(store: Store, connection: sqlite3.Connection, kind: str = "") -> N
             connection.execute(f"DELETE FROM {table} WHERE generation = ? AND kind = ?", (generation, kind))  # noqa: S608 - a fixed condition
     else:
         _forget(connection, generation)
-    dated = _date(connection, _packs(connection, generation))
-    connection.execute("UPDATE generations SET dated = ? WHERE id = ?", (dated, generation))
+    date_again(connection, generation)
     _publish(store, connection, generation, None, PUBLISHERS, kinds={kind} if kind else None)
     # what is as it was is as old as it was: clients go by that
     connection.execute(
@@ -130,6 +128,25 @@ def republish(store: Store, connection: sqlite3.Connection, kind: str = "") -> N
         (generation,),
     )
     connection.execute("DROP TABLE temp.before")
+
+
+def ensure(connection: sqlite3.Connection) -> int:
+    """The active generation; where there is none, a new one that holds no crate."""
+    active = connection.execute("SELECT id FROM generations WHERE active = 1").fetchone()
+    return int(active[0]) if active else _new(connection, ())
+
+
+def date_again(connection: sqlite3.Connection, generation: int) -> int:
+    """Gives a generation a later date, for documents that change; returns it."""
+    dated = _date(connection, _packs(connection, generation))
+    connection.execute("UPDATE generations SET dated = ? WHERE id = ?", (dated, generation))
+    return dated
+
+
+def releases(connection: sqlite3.Connection, generation: int) -> list[Release]:
+    """Those of its active crates, by their names."""
+    signed = "SELECT signed FROM packs WHERE id = ?"
+    return [Release.parse(connection.execute(signed, (pack,)).fetchone()[0]) for pack in _packs(connection, generation)]
 
 
 def generations(connection: sqlite3.Connection) -> list[Generation]:
@@ -174,12 +191,15 @@ def _publish(
 ) -> None:
     """`before` is the generation that clients knew until now; `kinds` leaves out all others."""
     (dated,) = connection.execute("SELECT dated FROM generations WHERE id = ?", (generation,)).fetchone()
-    releases = [
-        Release.parse(connection.execute("SELECT signed FROM packs WHERE id = ?", (pack,)).fetchone()[0])
-        for pack in _packs(connection, generation)
-    ]
     into = Publication(connection, store, generation, dated=dated, before=before)
-    publish(releases, store.blobs, into, publishers, contributed=contributions.carried(connection), kinds=kinds)
+    publish(
+        releases(connection, generation),
+        store.blobs,
+        into,
+        publishers,
+        contributed=contributions.carried(connection),
+        kinds=kinds,
+    )
 
 
 def _forget(connection: sqlite3.Connection, generation: int) -> None:

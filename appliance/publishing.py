@@ -17,6 +17,7 @@ from appliance import images
 from appliance.blobs import Blobs, OpenExtent
 from appliance.errors import BadPublication
 from appliance.manifest import LIMIT, Manifest
+from appliance.parts import EVERYTHING, Part
 from appliance.publication import Publication
 from archive import catalogue
 from archive.catalogue import BOOT, PROFILE, Item
@@ -34,15 +35,17 @@ _ARTIFACTS = "oci/"
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The publisher of one package of `mirror`."""
+    """The publisher of one package of `mirror`; `others` are names that it publishes nothing of, and lists."""
 
     package: str
+    others: tuple[str, ...] = ()
 
     def __call__(self, items: Iterable[Item], into: Publication) -> None:
-        publish: Callable[[Iterable[Item], PublishContext], Iterator[Published]]
-        publish = import_module(f"mirror.{self.package}.publish").publish
+        publish: Callable[..., Iterator[Published]] = import_module(f"mirror.{self.package}.publish").publish
+        options = {"others": self.others} if self.others else {}
+        context: PublishContext = into
         try:
-            for published in publish(items, into):
+            for published in publish(items, context, **options):
                 if published.path.startswith(_ARTIFACTS):
                     _adopt(published, into)
                 elif published.path.startswith(f"{self.package}/"):
@@ -103,14 +106,37 @@ def publish(
     into.finish()
 
 
+def publish_part(
+    part: Part,
+    releases: Iterable[Release],
+    blobs: Blobs,
+    into: Publication,
+    publisher: Publisher,
+    *,
+    contributed: Iterable[Carried],
+) -> None:
+    """Publishes the items of a part alone, as `publish` does those of everything."""
+    with ExitStack() as stack:
+        catalogues = [
+            _items(release, stack.enter_context(_open(release, blobs)), PUBLISHERS, part) for release in releases
+        ]
+        peoples = ((name, item, True) for name, item in contributed)
+        publisher(_Held(heapq.merge(*catalogues, peoples, key=_order), into), into)
+    into.finish()
+
+
 def _open(release: Release, blobs: Blobs) -> OpenExtent:
     return blobs.open(Digest.sha256(release.catalogue.sha256))
 
 
-def _items(release: Release, extent: OpenExtent, kinds: Container[str]) -> Iterator[tuple[str, Item, bool]]:
-    """Each item with the crate that it came with; none of them is a person's."""
+def _items(
+    release: Release, extent: OpenExtent, kinds: Container[str], part: Part = EVERYTHING
+) -> Iterator[tuple[str, Item, bool]]:
+    """Each item of the part with the crate that it came with; none of them is a person's."""
     crate = f"{release.name} {release.serial}"
-    for item in catalogue.read(extent.reader()):
+    for item in catalogue.read(extent.reader(), part.mark):
+        if not part.holds(item):
+            continue
         if item.kind not in kinds:
             raise BadPublication(
                 f"{crate} carries items of the kind {item.kind!r}, which this crate-appliance cannot serve",

@@ -129,12 +129,17 @@ def write(items: Iterable[Item]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def read(lines: Iterable[bytes]) -> Iterator[Item]:
-    """The items, one at a time. Raises `InvalidValue` for another version or a line that is no item."""
+def read(lines: Iterable[bytes], mark: bytes = b"") -> Iterator[Item]:
+    """The items, one at a time; only those whose line holds `mark`, which is much faster for a few out of many.
+
+    Raises `InvalidValue` for another version or a line that is no item.
+    """
     for number, line in enumerate(lines, start=1):
         if number == 1:
             if line.rstrip(b"\n") != _HEADER:
                 raise InvalidValue("the catalogue is of a version that this program does not know")
+            continue
+        if mark not in line:
             continue
         try:
             yield Item.from_json(documents.parse(line, f"line {number} of the catalogue"))

@@ -72,14 +72,18 @@ class Release:
         return f"<a {written}>{escape(self.file.path)}</a>"
 
 
-def publish(items: Iterable[Item], context: PublishContext) -> Iterator[Published]:
-    """Raises `PublicationClash` for two files that want one name, `BadIndex` for a wheel whose METADATA is another."""
+def publish(items: Iterable[Item], context: PublishContext, *, others: Iterable[str] = ()) -> Iterator[Published]:
+    """`others` are projects whose pages are there already; the list of all names them, too.
+
+    Raises `PublicationClash` for two files that want one name, `BadIndex` for a wheel whose METADATA is another.
+    """
     projects = _projects(items)
+    names = sorted({*projects, *others})
     yield from _pages(
         "pypi/simple/",
         "Simple index",
-        [f'<a href="{name}/">{name}</a>' for name in projects],
-        {"meta": _META, "projects": [{"name": name} for name in projects]},
+        [f'<a href="{name}/">{name}</a>' for name in names],
+        {"meta": _META, "projects": [{"name": name} for name in names]},
     )
     for name, releases in projects.items():
         yield from _pages(

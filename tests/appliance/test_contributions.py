@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from appliance import contributions, generations
+from appliance import contributions, generations, republishing
 from appliance.collect import collect
 from appliance.errors import HeldByCrate, UnknownContribution
 from appliance.installing import install
@@ -42,7 +43,7 @@ def held(store: Store, data: bytes) -> str:
 def publish(store: Store, item: Item, holder: str = "ann") -> None:
     with store.database.write() as connection:
         contributions.add(connection, item, holder)
-        generations.republish(store, connection, item.kind)
+        republishing.republish(store, connection, [item])
 
 
 def file_item(store: Store, path: str, data: bytes, version: str = "") -> Item:
@@ -105,6 +106,62 @@ def test_only_what_changes_is_dated_anew(tmp_path: Path, key: Key, bring: Instal
         assert not untouched & changed, "what it has nothing to do with is as old as it was"
 
 
+_PUBLISHED = {
+    "published_files": "path, accepts, hex(digest), size, media_type, origin_bound",
+    "published_tags": "repository, tag, digest",
+    "published_manifests": "repository, digest",
+    "published_blobs": "repository, hex(digest)",
+    "published_items": "kind, items",
+    "items": "kind, name, version, platform, brought_by, contributed, path",
+}
+
+
+def published(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    active = "generation = (SELECT id FROM generations WHERE active = 1)"
+    return {
+        table: sorted(store.database.reader.execute(f"SELECT {columns} FROM {table} WHERE {active}"))  # noqa: S608
+        for table, columns in _PUBLISHED.items()
+    }
+
+
+@pytest.mark.parametrize("kind", [*worlds.KINDS, "file"])
+def test_a_part_that_is_published_anew_is_what_publishing_everything_gives(
+    tmp_path: Path, key: Key, bring: Install, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A version more of what a crate brings, a name of its own, and then neither; each compared table by table."""
+    monkeypatch.setattr(generations, "_date", lambda *_: 1_700_000_000)
+
+    def agree(store: Store) -> None:
+        found = published(store)
+        with store.database.write() as connection:
+            generations.republish(store, connection)
+        assert found == published(store)
+
+    with trusting(tmp_path / "root", key) as store:
+        made = worlds.maker(tmp_path, name="site")
+        made.file("notes", b"signed")
+        bring(store, made)
+        if kind == "file":
+            added = [file_item(store, "plans/roof", b"by ann"), file_item(store, "plans/cellar", b"by ann, too")]
+        else:
+            added = [
+                replace(item, name="anns") if item.name == "mine" and kind == "apt" else item
+                for item in worlds.resolved(tmp_path / "more", kind, "2.0.0")
+                if item.version.startswith("2.0") or kind == "apt"
+            ]
+        for item in added:
+            for file in item.files if kind != "file" else ():
+                held(store, (tmp_path / "more/blobs" / file.sha256).read_bytes())
+            publish(store, item)
+            agree(store)
+        for item in added:
+            with store.database.write() as connection:
+                gone = contributions.remove(connection, item.kind, item.name, item.version)
+                republishing.republish(store, connection, gone)
+            agree(store)
+        assert not [row for row in published(store)["items"] if row[5]], "all of them are gone"
+
+
 def test_a_name_and_version_that_a_crate_brings_is_the_crates(tmp_path: Path, key: Key, bring: Install) -> None:
     crate = CrateMaker(tmp_path / "made", name="site")
     crate.file("notes", b"signed")
@@ -143,8 +200,9 @@ def test_a_collection_keeps_them_until_they_are_removed(tmp_path: Path, key: Key
         collect(store, grace=timedelta(0))
         assert served(store, "files/plan") == b"by ann"
         with store.database.write() as connection:
-            assert contributions.remove(connection, "file", "plan", "") == 1
-            generations.republish(store, connection, "file")
+            removed = contributions.remove(connection, "file", "plan", "")
+            assert removed == [item]
+            republishing.republish(store, connection, removed)
         with pytest.raises(AssertionError, match="not published"):
             served(store, "files/plan")
         collect(store, grace=timedelta(0))
