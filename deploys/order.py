@@ -126,13 +126,14 @@ class Check(_Part):
 class Profile(_Part):
     """A profile, rendered for this site: `manifests` by file name, in the order in which they are applied.
 
-    `memory` (MiB) is what its pods take together once they run.
+    `memory` (MiB) is what its pods take together once they run, `secret` are the manifests that nobody is shown.
     """
 
     name: str
     memory: int = 0
     namespaces: tuple[str, ...]
     manifests: Mapping[str, str]
+    secret: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
 

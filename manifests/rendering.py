@@ -56,12 +56,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A profile as one site gets it: manifests by file name in the order of their names, and what to ask then."""
+    """A profile as one site gets it: manifests by file name in the order of their names, and what to ask then.
+
+    `secret` are the manifests that a secret of the site was filled into, whatever kind of object it is in.
+    """
 
     name: str
     namespaces: tuple[str, ...]
     manifests: Mapping[str, str]
     checks: tuple[Check, ...]
+    secret: frozenset[str] = frozenset()
 
 
 def is_fact(name: str) -> bool:
@@ -94,7 +98,14 @@ def render(
             return of_site(name)
         return choices[name][chosen[name]] if choices[name] else chosen[name]
 
+    def reveals(value: Any) -> bool:
+        names = {*documents.placeholders(value)}
+        names.update(*(documents.placeholders(settings[name]) for name in names & settings.keys() - given))
+        return any(name.startswith(_SECRET) for name in names)
+
     values = {chart.values for chart in definition.charts}
+    secret = {file for file, objects in parsed.items() if reveals(objects)}
+    secret |= {_file(chart) for chart in definition.charts if chart.values in secret}
     try:
         manifests = {
             file: [documents.fill(object_, look_up) for object_ in objects]
@@ -103,7 +114,7 @@ def render(
         }
         for chart in definition.charts:
             filled = documents.fill(parsed[chart.values][0], look_up) if chart.values else {}
-            manifests[f"chart-{chart.name}.yaml"] = [_release(chart, filled, facts)]
+            manifests[_file(chart)] = [_release(chart, filled, facts)]
         checks = tuple(
             check.model_copy(update={key: documents.fill(getattr(check, key), look_up) for key in ("url", "host")})
             for check in definition.checks
@@ -112,7 +123,11 @@ def render(
     except ValueError as error:
         raise ProfileInvalid(f"the profile {profile}: {error}") from error
     written = {file: documents.write([_marked(object_) for object_ in manifests[file]]) for file in sorted(manifests)}
-    return Rendered(profile, definition.profile.namespaces, written, checks)
+    return Rendered(profile, definition.profile.namespaces, written, checks, frozenset(secret & written.keys()))
+
+
+def _file(chart: Chart) -> str:
+    return f"chart-{chart.name}.yaml"
 
 
 def _holds(condition: str, chosen: Mapping[str, Any]) -> bool:

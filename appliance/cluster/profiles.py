@@ -55,6 +55,7 @@ def _ordered(rendered: Rendered, memory: int) -> Profile:
         memory=memory,
         namespaces=rendered.namespaces,
         manifests=dict(rendered.manifests),
+        secret=tuple(sorted(rendered.secret)),
         checks=tuple(
             Check(name=check.name, url=check.url, host=check.host, status=check.status, text=check.text)
             for check in rendered.checks

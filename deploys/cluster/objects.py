@@ -42,7 +42,11 @@ class ObjectId:
 
 def files(profiles: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
     """Every manifest by its file name on the server: k3s takes names of RFC 1123, and applies them in their order."""
-    return {f"{PREFIX}{name}-{file}": text for name, manifests in profiles for file, text in manifests.items()}
+    return {file_name(name, file): text for name, manifests in profiles for file, text in manifests.items()}
+
+
+def file_name(profile: str, file: str) -> str:
+    return f"{PREFIX}{profile}-{file}"
 
 
 def made(text: str) -> list[dict[str, Any]]:
@@ -65,7 +69,7 @@ def mark(document: Mapping[str, Any]) -> str:
 
 
 def is_secret(text: str) -> bool:
-    """Whether a manifest is not to be shown."""
+    """Whether a manifest is one of secrets, and not to be shown."""
     return any(document.get("kind") == "Secret" for document in made(text))
 
 

@@ -50,7 +50,11 @@ class Cluster(Wave):
         found = run.look(INDEX, *paths.values())
         before, after = Index.parse(found[INDEX].text), Index(objects.ids(wanted))
         _note(run, "Note what is to be deployed", before.united(after))
-        changed = {name: text for name, text in wanted.items() if _put(run, name, paths[name], text)}
+        secret = {objects.file_name(profile.name, file) for profile in run.order.profiles for file in profile.secret}
+        secret |= {name for name, text in wanted.items() if objects.is_secret(text)}
+        changed = {
+            name: text for name, text in wanted.items() if _put(run, name, paths[name], text, secret=name in secret)
+        }
         _clear(run, before, after, stale)
         _note(run, "Note what is deployed", after)
         if not run.planning and run.order.profiles:
@@ -68,7 +72,7 @@ def _note(run: Run, name: str, index: Index) -> None:
     run.add(operations.keep, name=name, path=INDEX, content=index.to_text(), mode="600")
 
 
-def _put(run: Run, name: str, path: str, text: str) -> bool:
+def _put(run: Run, name: str, path: str, text: str, *, secret: bool) -> bool:
     shown = name.removeprefix(objects.PREFIX)
     return run.add(
         operations.keep,
@@ -76,7 +80,7 @@ def _put(run: Run, name: str, path: str, text: str) -> bool:
         path=path,
         content=text,
         mode="600",
-        secret=objects.is_secret(text),
+        secret=secret,
     )
 
 

@@ -337,6 +337,15 @@ def test_a_table_cannot_stand_inside_of_text() -> None:
         found.render({}, FACTS)
 
 
+def test_what_a_secret_was_filled_into_is_not_shown_whatever_it_is() -> None:
+    chart = '[[charts]]\nname = "traefik"\nvalues = "values.yaml"\n'
+    files = {**GOOD, "profile.toml": GOOD["profile.toml"] + chart, "values.yaml": "key: ${secret.key}\n"}
+    assert parse(files).render({}, FACTS).secret == {"chart-traefik.yaml"}
+    by_default = {**GOOD, "profile.toml": GOOD["profile.toml"].replace("hello from ${site.domain}", "${secret.key}")}
+    assert parse(by_default).render({}, FACTS).secret == {"pod.yaml"}
+    assert parse(by_default).render({"word": "hello"}, FACTS).secret == frozenset()
+
+
 def test_an_unknown_profile_is_told_with_the_nearest() -> None:
     with pytest.raises(UnknownProfile) as caught:
         profiles.find("metalb", {"mine": {}})
