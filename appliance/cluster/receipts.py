@@ -68,6 +68,7 @@ class Receipt:
             "nodes": list(self.nodes),
             "changed": self.record.changed,
             "waves": [wave.to_json() for wave in self.record.waves],
+            "proven": self.record.proven,
             "findings": [finding.model_dump(exclude={"event"}) for finding in self.record.findings],
             "unmet": [
                 {"kind": request.kind, "name": request.name, "asked_by": list(request.asked_by)}
@@ -81,7 +82,8 @@ class Receipt:
 
     def summary(self) -> str:
         """The page without what changed in particular, which whoever watched has seen."""
-        return "\n".join([*self._head(), *self._waves(), *self._left_behind(), *self._findings(), *self._requests()])
+        parts = (self._head, self._waves, self._proven, self._left_behind, self._findings, self._requests)
+        return "\n".join(line for part in parts for line in part())
 
     def _head(self) -> Iterator[str]:
         yield f"BuzzCrate: {self.task} at {self.site}"
@@ -109,6 +111,13 @@ class Receipt:
             changed = sum(node.changed for node in wave.nodes.values())
             rows.append((wave.name, units.duration(wave.seconds), sent, str(changed), _states(wave)))
         yield columns(rows, right=frozenset({1, 2, 3}))
+
+    def _proven(self) -> Iterator[str]:
+        if self.record.proven:
+            yield ""
+            yield "Verified:"
+        for what in self.record.proven:
+            yield from _wrapped(f"  {what}")
 
     def _left_behind(self) -> Iterator[str]:
         for wave, name, node in self.record.left_behind():

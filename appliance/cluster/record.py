@@ -68,10 +68,11 @@ class WaveRecord:
 
 @dataclass(slots=True)
 class Record:
-    """A run so far."""
+    """A run so far. `findings` are what somebody has to know, `proven` what *verify* found to be as ordered."""
 
     waves: list[WaveRecord] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    proven: list[str] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
         match event:
@@ -80,6 +81,8 @@ class Record:
             case Finding():
                 if event.level != "fine":
                     self.findings.append(event)
+                elif event.wave == "verify":
+                    self.proven.append(event.what)
             case Operation():
                 if event.state != "unchanged":
                     change = Change(event.node, event.name, event.state, event.seconds)

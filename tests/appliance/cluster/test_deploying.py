@@ -140,6 +140,7 @@ def test_a_receipt_says_what_ran_for_whom_and_who_signed_it(store: Store) -> Non
         *wave("preflight", "n1", "n2"),
         {**warning, "what": "512 MiB", "hint": "add some"},
         *wave("base", "n1", "n2"),
+        {**warning, "wave": "verify", "node": "", "check": "nodes", "level": "fine", "what": "2 nodes Ready"},
     ]
     deploy(store, Wish(), silent, command=script(store, *steps))
     found = receipts.latest(SiteFolder(store.root))
@@ -150,11 +151,13 @@ def test_a_receipt_says_what_ran_for_whom_and_who_signed_it(store: Store) -> Non
         ("preflight", 1.5, "done"),
         ("base", 1.5, "done"),
     ]
+    assert (found["proven"], [it["check"] for it in found["findings"]]) == (["2 nodes Ready"], ["memory"])
     (text,) = SiteFolder(store.root).receipts.glob("*.txt")
     page = text.read_text()
     assert "site 1, signed by release" in page
     assert "n2: warning, memory: 512 MiB" in page
     assert "hint: add some" in page
+    assert "Verified:\n  2 nodes Ready\n" in page
     assert max(map(len, page.splitlines())) <= 100
 
 
