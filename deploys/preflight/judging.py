@@ -96,7 +96,7 @@ def _copied(nodes: Mapping[str, Facts]) -> Iterator[tuple[str, Judgement]]:
             )
 
 
-# -- what is wrong, one function a row -----------------------------------------------------------
+# What is wrong, a function a row of the table below.
 
 
 def _architecture(case: Case) -> str:
