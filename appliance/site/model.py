@@ -15,6 +15,7 @@ from appliance.site import networks, rules
 from appliance.site.errors import NotHere, SiteInvalid
 from appliance.site.tables import BaseTable, ClusterTable, Contents, SiteTable, SshTable
 from console.toml_document import Document, Kind
+from manifests.settings import addresses
 
 KIND = Kind("the site file", "docs/site.md lists every key", SiteInvalid)
 
@@ -122,8 +123,8 @@ class Site:
         """Where *.apps.<domain> points: as the file says, else MetalLB's first address, else the first server."""
         if self.contents.site.apps:
             return str(self.contents.site.apps)
-        if "metallb" in self.cluster.profiles:
-            return str(rules.spans(self.settings("metallb").get("range"))[0][0])
+        if rules.METALLB in self.cluster.profiles:
+            return str(addresses(str(self.settings(rules.METALLB).get("range")))[0])
         return next((node.address for node in self.nodes if node.role == "server"), self.address)
 
     def require_here(self) -> None:

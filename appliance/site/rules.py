@@ -12,8 +12,7 @@ from console.toml_document import nearest
 from console.toml_lines import Path
 from deploys.errors import UnfitSetting
 from deploys.k3s import settings
-
-Span = tuple[IPv4Address, IPv4Address]
+from manifests.settings import addresses
 
 METALLB = "metallb"
 APPS = "apps"
@@ -39,27 +38,6 @@ def broken(contents: Contents, network: IPv4Network, *, draft: bool) -> Iterator
     yield from _profiles(contents)
     if METALLB in contents.cluster.profiles:
         yield from _range(contents, network)
-
-
-def spans(text: object) -> list[Span]:
-    """The addresses of a MetalLB range: `10.77.0.200-10.77.0.220` or `10.77.0.192/28`, several with commas between.
-
-    Raises `ValueError`.
-    """
-    if not isinstance(text, str):
-        raise TypeError("a range is text")
-    found = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        if dash:
-            first, last = IPv4Address(low.strip()), IPv4Address(high.strip())
-        else:
-            block = IPv4Network(low)
-            first, last = block[0], block[-1]
-        if first > last:
-            raise ValueError(f"{first} is above {last}")
-        found.append((first, last))
-    return found
 
 
 def _addresses(contents: Contents, network: IPv4Network) -> Iterator[Broken]:
@@ -133,17 +111,14 @@ def _range(contents: Contents, network: IPv4Network) -> Iterator[Broken]:
         yield Broken(("cluster", "profiles"), what, f"write [profiles.metallb] with a range {example}".rstrip())
         return
     try:
-        found = spans(text)
-    except (ValueError, TypeError):
+        first, last = addresses(str(text))
+    except ValueError:
         yield Broken(where, f"{text!r} is not a range of IPv4 addresses", f"write it {example}" if example else "")
         return
     taken = {contents.site.address: "the appliance", **{node.address: node.name for node in contents.nodes}}
-    for first, last in found:
-        if first not in network or last not in network:
-            what = f"{first}-{last} is not inside the network {network}"
-            yield Broken(where, what, "MetalLB answers for these addresses on the nodes' own network")
-        for address, who in taken.items():
-            if first <= address <= last:
-                yield Broken(
-                    where, f"{first}-{last} includes {address}, which is {who}", "choose a range apart from it"
-                )
+    if first not in network or last not in network:
+        what = f"{first}-{last} is not inside the network {network}"
+        yield Broken(where, what, "MetalLB answers for these addresses on the nodes' own network")
+    for address, who in taken.items():
+        if first <= address <= last:
+            yield Broken(where, f"{first}-{last} includes {address}, which is {who}", "choose a range apart from it")

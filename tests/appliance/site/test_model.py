@@ -44,7 +44,7 @@ packages = ["nfs-common"]
 foreign-sources = "keep"
 
 [profiles.metallb]
-range = "10.77.0.200-10.77.0.220, 10.77.0.240/29"
+range = "10.77.0.200-10.77.0.220"
 
 [[nodes]]
 name = "n1"
@@ -152,6 +152,12 @@ MISTAKES = {
     "a profile twice": (site(1, '[cluster]\nprofiles = ["demo", "demo"]\n'), 6, "demo is named twice", "remove"),
     "MetalLB without a range": (site(1, '[cluster]\nprofiles = ["metallb"]\n'), 6, "needs a range", "range = "),
     "a range that is none": (site(1, METALLB.format("a-b")), 8, "is not a range", "range = "),
+    "two ranges, of which the profile takes one": (
+        site(1, METALLB.format("10.77.0.200-10.77.0.210, 10.77.0.240/29")),
+        8,
+        "is not a range",
+        "range = ",
+    ),
     "a range upside down": (site(1, METALLB.format("10.77.0.9-10.77.0.2")), 8, "is not a range", "range = "),
     "a range elsewhere": (
         site(1, METALLB.format("10.78.0.2-10.78.0.9")),
