@@ -3,9 +3,9 @@
     {"time": "2026-11-23T13:00:00.123Z", "client": "10.77.0.11", "user": "ann", "method": "GET",
      "path": "/v2/team-a/app/manifests/1", "status": 200, "bytes": 1234, "seconds": 0.0012, "agent": "containerd/2.0"}
 
-Queries and headers are left out, because secrets travel there. The event loop only notes a request; a thread writes
-them down in batches, so that logging is not felt by whoever pulls. When more come than the disk takes, lines are left
-out and counted.
+Queries and headers are left out, because secrets travel there; `bytes` is what the answer announced. The event loop
+only notes a request; a thread writes them down in batches, so that logging is not felt by whoever pulls. When more come
+than the disk takes, lines are left out and counted.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class AccessLog:
         return Noting
 
     def note(self, request: BaseRequest, response: StreamResponse, seconds: float) -> None:
-        path, sent = request.rel_url.raw_path, response.body_length
+        path, announced = request.rel_url.raw_path, response.content_length
+        # what the kernel sends past aiohttp is in no count but this
+        sent = 0 if request.method == "HEAD" else announced if announced is not None else response.body_length
         self._metrics.count(request.method, path, response.status, sent, seconds)
         if not self._size:
             return
@@ -108,8 +110,11 @@ class AccessLog:
                     await asyncio.to_thread(self.flush)
         finally:
             self.flush()
-            if self._file is not None:
-                self._file.close()
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 class _Batches(logging.handlers.RotatingFileHandler):

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from appliance.collect import Collection
 from appliance.errors import NoGeneration, StoreBusy, StoreFull
 from appliance.generations import Activation, Generation
 from appliance.items import KINDS, LONGEST, Found, Held
-from appliance.registry.errors import Refusal, error_response
+from appliance.registry.errors import Refusal, Unsupported, error_response
 from appliance.requests import Requests
 from appliance.web import changes as changing
 from appliance.web import runs
@@ -174,7 +175,7 @@ async def _nodes(ask: Ask) -> tuple[Node, ...]:
 
 
 async def _run(ask: Ask) -> Run | None:
-    return (await ask.here.wellbeing.get()).run
+    return await ask.here.run.get()
 
 
 async def _space(ask: Ask) -> Space:
@@ -282,16 +283,8 @@ ROUTES: Sequence[Route] = (
 
 def add_api(application: web.Application, asked: Web) -> None:
     """Every route of the table, its description at /api/v1/openapi.json, and a refusal for what else is asked."""
-
-    def add(route: Route) -> None:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return await answer(asked, route, request)
-
-        path = route.path.replace("{name}", "{name:.+}")
-        application.router.add_route(route.method, f"{ROOT}{path}", handle)
-
-    for route in ROUTES:
-        add(route)
+    for path, routes in groupby(ROUTES, key=lambda route: route.path):
+        _add_routes(application, asked, path.replace("{name}", "{name:.+}"), [*routes])
 
     async def describe(_request: web.Request) -> web.Response:
         from appliance.web.openapi import document  # noqa: PLC0415 - pydantic is loaded when somebody asks
@@ -303,7 +296,22 @@ def add_api(application: web.Application, asked: Web) -> None:
         return _refused(refusal)
 
     application.router.add_get(f"{ROOT}/openapi.json", describe)
-    application.router.add_get(f"{ROOT}{{path:(/.*)?}}", nothing)
+    application.router.add_route("*", f"{ROOT}{{path:(/.*)?}}", nothing)
+
+
+def _add_routes(application: web.Application, asked: Web, path: str, routes: Sequence[Route]) -> None:
+    """Those of one path; other methods are refused, naming these."""
+    methods = {route.method: route for route in routes}
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        route = methods.get(request.method)
+        if route is None:
+            return _refused(
+                Unsupported(f"{request.method} means nothing here", headers={"Allow": ", ".join(sorted(methods))})
+            )
+        return await answer(asked, route, request)
+
+    application.router.add_route("*", f"{ROOT}{path}", handle)
 
 
 async def answer(asked: Web, route: Route, request: web.Request) -> web.StreamResponse:

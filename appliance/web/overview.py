@@ -17,7 +17,7 @@ from appliance.unmet import unmet
 from appliance.web.concerns import Concern, wellbeing
 from appliance.web.nodes import known_nodes
 from appliance.web.recent import Recent
-from appliance.web.runs import Run
+from appliance.web.runs import Run, latest_run
 from appliance.web.space import space
 from appliance.web.visitors import Visitors
 from archive.errors import InvalidValue
@@ -25,7 +25,7 @@ from archive.references import Reference
 from archive.requests import Unmet
 from console.version import VERSION
 
-_STATE, _SLOW = 3.0, 30.0  # seconds
+_LIVE, _STATE, _SLOW = 0.3, 3.0, 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Web:
         self.streams: set[asyncio.Task[object] | None] = set()
         self.items = Items(store.database)
         self.wellbeing = Recent(lambda: wellbeing(store, watch.report), _STATE)
+        self.run = Recent(lambda: latest_run(store.root), _LIVE)
         self.nodes = Recent(lambda: known_nodes(store.root), _STATE)
         self.unmet = Recent(lambda: unmet(store), _STATE)
         self.space = Recent(lambda: space(store), _SLOW)

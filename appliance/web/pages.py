@@ -119,7 +119,7 @@ def _remedies(requests: Sequence[Any]) -> list[str]:
 
 
 async def _installation(ask: Ask) -> tuple[str, Values]:
-    return "installation", {"run": (await ask.here.wellbeing.get()).run}
+    return "installation", {"run": await ask.here.run.get()}
 
 
 async def _space(ask: Ask) -> tuple[str, Values]:
