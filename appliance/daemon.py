@@ -27,6 +27,7 @@ from aiohttp.abc import AbstractAccessLogger
 from appliance import listening
 from appliance.addresses import Address, host_names, local_addresses
 from appliance.certificates import WELL_KNOWN, Certificates
+from appliance.connections import Runner
 from appliance.doctor.watch import WATCH, Watch
 from appliance.errors import AlreadyServing, CannotListen
 from appliance.files import add_files
@@ -212,7 +213,7 @@ async def _listen(
     logger: type[AbstractAccessLogger],
     context: ssl.SSLContext | None = None,
 ) -> web.AppRunner:
-    runner = web.AppRunner(
+    runner = Runner(
         application,
         access_log_class=logger,
         keepalive_timeout=_KEEPALIVE,

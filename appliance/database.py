@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance.errors import NoStore
+from appliance.errors import NoStore, StoreBusy, StoreFailed, StoreFull
 from appliance.schema import MIGRATIONS
 
 _BUSY = 30.0  # seconds that a writer waits for another process's transaction
@@ -99,8 +99,11 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed and on disk on leaving, undone when an exception leaves. Not to be nested."""
-        with self._writing:
+        """One transaction: committed and on disk on leaving, undone when an exception leaves. Not to be nested.
+
+        Raises `StoreBusy`, `StoreFull`, `StoreFailed`.
+        """
+        with self._turn(), _told():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -109,6 +112,16 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        # while another process has the database, those who wait here do not add up their waits
+        if not self._writing.acquire(timeout=_BUSY):
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def data_version(self) -> int:
         """Changes whenever anybody commits; to be compared with values from the same thread only."""
@@ -119,3 +132,28 @@ class Database:
             for connection in self._opened:
                 connection.close()
             self._opened.clear()
+
+
+def _busy() -> StoreBusy:
+    return StoreBusy("another program writes to the store's database", hint="it is over in a moment: try again")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What SQLite says of the machine, not of a statement, in words for the user (sqlite.org/rescode.html)."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise _busy() from error
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull(
+                "the disk of the store is full (writing to its database)",
+                hint="free space, for instance with crate-appliance gc, and run the same command again",
+            ) from error
+        if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise StoreFailed(
+                f"the store's database cannot be written to ({error})", hint="crate-appliance doctor looks into it"
+            ) from error
+        raise

@@ -40,7 +40,7 @@ class NoStore(Problem):
 
 
 class StoreBusy(Problem):
-    """Import, activation and collection take turns; somebody else has the turn."""
+    """Import, activation and collection take turns, and so do all who write to the database: somebody else has it."""
 
 
 class StoreFull(Problem):

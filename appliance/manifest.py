@@ -58,13 +58,16 @@ class Manifest:
         annotations = document.get("annotations") or {}
         if not all(isinstance(value, str) for value in annotations.values()):
             raise InvalidValue("the manifest has an annotation that is no string")
+        artifact_type = document.get("artifactType") or (config or {}).get("mediaType", "")
+        if not isinstance(artifact_type, str) or not artifact_type.isascii():
+            raise InvalidValue("the manifest says of no media type what it is")
         layers = document.get("layers") or ()
         return cls(
             media_type=media_type
             or document.get("mediaType")
             or (OCI_INDEX if "manifests" in document else OCI_MANIFEST),
             subject=Digest.parse(subject["digest"]) if subject else None,
-            artifact_type=document.get("artifactType") or (config or {}).get("mediaType", ""),
+            artifact_type=artifact_type,
             annotations=annotations,
             children=tuple(Digest.parse(child["digest"]) for child in document.get("manifests") or ()),
             blobs=tuple(Digest.parse(blob["digest"]) for blob in [*([config] if config else []), *layers]),

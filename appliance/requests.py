@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from appliance.database import Database
 from appliance.misses import Miss
+from archive.errors import Problem
 from archive.requests import MOST, Unmet
 
 FLUSH = 2.0
@@ -94,7 +95,7 @@ class Requests:
             return
         try:
             fresh = self._write(pending)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Problem) as error:
             _missing.warning("requests wait to be written down: %s", error)
             self._take_back(pending)
             return
@@ -174,7 +175,7 @@ class Requests:
                 if self._pending or self._dropped:
                     await asyncio.to_thread(self.flush)
         finally:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, Problem):
                 self.flush()
 
 

@@ -14,6 +14,7 @@ from appliance.errors import (
     CrateConflict,
     HeldByCrate,
     HeldByOthers,
+    StoreBusy,
     StoreFailed,
     StoreFull,
 )
@@ -42,9 +43,9 @@ def answering(handler: Handler) -> Handler:
             return _told(409, problem)
         except StoreFull as problem:
             return _told(507, problem)
-        except StoreFailed as problem:
+        except (StoreBusy, StoreFailed) as problem:
             _log.error("%s", problem.what)
-            return _told(503, problem)
+            return _told(503, problem, {"Retry-After": "5"})
         except (BadContribution, BadPublication, Problem) as problem:
             return _told(400, problem)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance import disk
 from appliance.contributing import Received
@@ -18,6 +19,8 @@ from appliance.registry.service import Registry
 from appliance.registry.uploading import next_chunk
 from archive.errors import Problem
 
+MALFORMED = (ValueError, LookupError, AssertionError, HttpProcessingError)
+"""What aiohttp raises for a form that is none, whose charset nobody knows, or whose headers are no headers."""
 LARGEST = 8 << 30  # bytes of one file
 _PIECE = 1 << 20
 _FIELD = 1 << 20  # bytes of a form's field
@@ -72,7 +75,7 @@ async def _next(registry: Registry, reader: BodyPartReader) -> bytes:
     try:
         async with asyncio.timeout(registry.idle):
             return await reader.read_chunk(64 << 10)
-    except (TimeoutError, ConnectionError, ValueError, AssertionError, web.RequestPayloadError) as error:
+    except (TimeoutError, ConnectionError, web.RequestPayloadError, *MALFORMED) as error:
         raise BrokenUpload("the body broke off") from error
 
 

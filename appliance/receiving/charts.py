@@ -6,7 +6,7 @@ from aiohttp import BodyPartReader, web
 
 from appliance import contributing
 from appliance.receiving.answers import answering, check_right, publisher
-from appliance.receiving.bodies import BrokenUpload, part, removed, whole
+from appliance.receiving.bodies import MALFORMED, BrokenUpload, part, removed, whole
 from appliance.registry.service import Registry
 
 PATH = "/helm/api/charts"
@@ -33,6 +33,6 @@ async def _chart(registry: Registry, request: web.Request) -> contributing.Recei
         async for each in await request.multipart():
             if isinstance(each, BodyPartReader) and each.name == "chart":
                 return await part(registry, each)
-    except (ValueError, AssertionError) as error:
+    except MALFORMED as error:
         raise BrokenUpload(f"the form cannot be read: {error}") from error
     raise BrokenUpload("the form holds no chart: a field `chart` is wanted")

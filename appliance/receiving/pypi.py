@@ -7,7 +7,7 @@ from aiohttp import BodyPartReader, web
 from appliance import contributing
 from appliance.contributing import Received
 from appliance.receiving.answers import answering, check_right, publisher
-from appliance.receiving.bodies import BrokenUpload, field, part, removed
+from appliance.receiving.bodies import MALFORMED, BrokenUpload, field, part, removed
 from appliance.registry.service import Registry
 
 PATHS = ("/pypi/", "/pypi/legacy/")
@@ -44,7 +44,7 @@ async def _form(registry: Registry, request: web.Request) -> tuple[dict[str, str
                 name, received = each.filename or "", await part(registry, each)
             elif len(fields) < 200:
                 fields[each.name or ""] = await field(registry, each)
-    except (ValueError, AssertionError) as error:
+    except MALFORMED as error:
         _drop(received)
         raise BrokenUpload(f"the form cannot be read: {error}") from error
     except BaseException:

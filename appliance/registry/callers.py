@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -20,6 +19,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -32,12 +32,14 @@ from appliance.users import User, Users, caller_of
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path
 SERVICE = "crate"
-WHO = "crate.who"
+WHO = web.RequestKey("who", str)
 """Under this a request keeps the name of who signed on for it, for the log."""
 _ANONYMOUS = "anonymous"
 _EXPIRES = 3600  # seconds; clients ask again then. Revoking a token works at once all the same.
 _HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
 _FORM_LIMIT = 16 << 10  # bytes of a token request's form
+_FIELDS = 100  # of one
+_PATIENCE = 10.0  # seconds for a small body, which anybody may send
 _WAITING = 16  # sign-ons that wait for their turn; more are told to come again
 _PROVEN = 1000  # passwords that were right lately, which is known by a keyed hash of them
 
@@ -100,7 +102,10 @@ class Callers:
         return self._sessions.caller(session, PAGE_LASTING) or ANYBODY
 
     async def _sign_on(self, request: web.Request, name: str, password: str) -> User | None:
-        proof = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
+        try:
+            proof = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
+        except UnicodeEncodeError:  # half of a pair, out of JSON: nobody's name or password
+            return None
         user = self._users.find(name)
         if user and self._proven.get(proof) == user.stamp:
             return user
@@ -195,16 +200,34 @@ class Callers:
 
 
 async def _small_form(request: web.Request) -> dict[str, str]:
-    if request.content_type != "application/x-www-form-urlencoded" or (request.content_length or 0) > _FORM_LIMIT:
+    """Its fields; none when it is no form. Raises `Denied` when it does not come."""
+    if request.content_type != "application/x-www-form-urlencoded":
         return {}
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        return dict(parse_qsl((await small_body(request, _FORM_LIMIT)).decode(), max_num_fields=_FIELDS))
+    except ValueError:
+        return {}
+
+
+async def small_body(request: web.Request, limit: int) -> bytes:
+    """The whole body, from whoever it is, within seconds. Raises `Denied` for one that is too long or breaks off."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while len(body) <= limit and (chunk := await request.content.readany()):
+                body += chunk
+    except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
+        raise Denied("the body broke off") from error
+    if len(body) > limit:
+        raise Denied(f"a body of more than {limit} bytes is not taken here")
+    return bytes(body)
 
 
 def _name_and_password(basic: str) -> tuple[str, str]:
     """Those of Basic credentials (RFC 7617); empty when they are malformed."""
     try:
         name, _, password = base64.b64decode(basic, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # the base64, or what it holds
         return "", ""
     return name, password
 

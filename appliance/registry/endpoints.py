@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from appliance.errors import StoreFailed, StoreFull
+from appliance.errors import StoreBusy, StoreFailed, StoreFull
 from appliance.registry import listing, paths, pulling, pushing, uploading
 from appliance.registry.callers import TOKEN_PATH
 from appliance.registry.errors import Refusal, Unsupported, error_response
@@ -80,6 +81,11 @@ async def answer(registry: Registry, table: Table, request: web.Request) -> web.
         return refusal.response()
     except StoreFull as problem:
         return error_response(507, "UNAVAILABLE", problem.what, "crate-appliance gc frees space", {})
+    except StoreBusy as problem:
+        return error_response(503, "UNAVAILABLE", problem.what, problem.hint, {"Retry-After": "5"})
     except StoreFailed as problem:
         _log.error("%s", problem.what)
         return error_response(503, "UNAVAILABLE", problem.what, problem.hint, {})
+    except sqlite3.DatabaseError as error:
+        _log.error("the store's database: %s", error)
+        return error_response(503, "UNAVAILABLE", "the store's database does not answer", "", {})

@@ -78,6 +78,8 @@ def accept(body: bytes, content_type: str) -> Manifest:
         document = documents.parse(body, "the manifest")
         sent_as = content_type.partition(";")[0].strip()
         written = document.get("mediaType") if isinstance(document, dict) else None
+        if not isinstance(written, str | None):
+            raise InvalidValue("the manifest's mediaType is no string")
         media_type = sent_as or written or ""
         if media_type not in MEDIA_TYPES:
             raise InvalidValue(
