@@ -32,6 +32,7 @@ from appliance.users import Users
 from archive.digests import Digest
 from archive.errors import InvalidValue
 
+CHARTS = "charts"  # below this, the registry has what helm's index has
 _READERS = 8  # threads that wait for a slow stick or card
 _WRITERS = 4  # threads that receive, hash and commit pushes
 _NAMED = 10_000  # tags and digests whose meaning is kept in memory
@@ -136,6 +137,11 @@ class Registry:
             )
 
     def held_by_crate(self, repository: str) -> Denied:
+        if repository.startswith(f"{CHARTS}/"):
+            return Denied(
+                f"{repository} is made from charts that are published as files",
+                hint="upload the chart (helm cm-push, or curl to /helm/api/charts), or push to another repository",
+            )
         return Denied(
             f"{repository} comes from a crate and changes with the next one only", hint="push under another name"
         )

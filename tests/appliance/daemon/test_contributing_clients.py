@@ -237,6 +237,21 @@ def test_npm_is_refused_in_words(site: Site, tmp_path: Path, who: str, told: str
     assert site.crate.request("GET", "/npm/@anns/other", token="").status == 404
 
 
+def test_a_package_that_a_crate_brings_is_the_crates(site: Site) -> None:
+    """The client looks first and does not even try; others might."""
+    made = package("mine", "1.0.0", description="not the crate's")
+    data = base64.b64encode(made.tarball).decode()
+    document = {"name": "mine", "versions": {"1.0.0": {}}, "_attachments": {"mine-1.0.0.tgz": {"data": data}}}
+    secret = base64.b64encode(f"ann:{PASSWORDS['ann']}".encode()).decode()
+    headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
+    before = site.crate.request("GET", "/npm/mine", token="").body
+    body = json.dumps(document, separators=(",", ":")).encode()
+    answer = site.crate.request("PUT", "/npm/mine", body, headers)
+    assert answer.status == 409
+    assert b"npm mine 1.0.0 came with the crate site 1" in answer.body
+    assert site.crate.request("GET", "/npm/mine", token="").body == before
+
+
 def test_npm_logs_in_and_says_who(site: Site, tmp_path: Path) -> None:
     body = json.dumps({"name": "ann", "password": PASSWORDS["ann"]}).encode()
     sent = {"Content-Type": "application/json"}
@@ -261,6 +276,25 @@ def test_a_chart_is_pushed_and_pulled(site: Site, tmp_path: Path) -> None:
         done = helm(tmp_path, "pull", *source, "--ca-file", str(site.ca), "-d", str(number))
         assert done.returncode == 0, done.stderr
         assert (tmp_path / str(number) / made.file).read_bytes() == made.content
+
+
+def test_helm_pushes_to_a_repository_of_the_registry(site: Site, tmp_path: Path) -> None:
+    """And not to one of those that are made from the charts in the index, which would then disagree."""
+    made = chart("pushed", "1.0.0")
+    (tmp_path / made.file).write_bytes(made.content)
+    options = ["--ca-file", str(site.ca), "--username", "token", "--password", site.crate.token]
+    done = helm(tmp_path, "push", made.file, f"oci://{site.crate.address}/team-a", *options)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "pulled").mkdir()
+    source = f"oci://{site.crate.address}/team-a/pushed"
+    done = helm(tmp_path, "pull", source, "--ca-file", str(site.ca), "-d", "pulled")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pulled" / made.file).read_bytes() == made.content
+    other = chart("mine", "3.0.0")
+    (tmp_path / other.file).write_bytes(other.content)
+    done = helm(tmp_path, "push", other.file, f"oci://{site.crate.address}/charts", *options)
+    assert done.returncode != 0
+    assert "charts/mine is made from charts that are published as files" in done.stderr
 
 
 REFUSED_CHARTS: dict[str, tuple[str, Chart, int, str]] = {
