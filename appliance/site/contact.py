@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import paramiko
-from paramiko import PKey, SSHClient, Transport
+from paramiko import Channel, PKey, SSHClient, Transport
 
 from appliance.site.errors import HostKeyChanged, HostKeyUnknown, KeyRefused, KeyUnusable, SudoRefused, Unreachable
 from appliance.site.known_hosts import line
@@ -24,6 +24,7 @@ from appliance.site.tables import SshTable
 
 _TIMEOUT = 10.0  # seconds for a node to answer, at each step of becoming connected
 _PIECE = 1 << 18  # bytes of output at once
+_MOST = 1 << 20  # bytes that a command may say; a node must not fill the memory here
 _COMMAND = 60.0  # seconds for one of the few commands of ours
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # it would print tracebacks of its own otherwise
 _FAILURES = (OSError, EOFError, paramiko.SSHException)
@@ -63,9 +64,9 @@ class Contact:
             with contextlib.suppress(OSError):  # it may have ended without reading
                 written.write(given)
                 written.channel.shutdown_write()
-            text = output.read().decode(errors="replace")
-            said = errors.read().decode(errors="replace")
-            return Done(output.channel.recv_exit_status(), text, said)
+            text = output.read(_MOST).decode(errors="replace")
+            said = errors.read(_MOST).decode(errors="replace")
+            return Done(_status(output.channel), text, said)
 
     def fetch(self, command: str, into: BinaryIO) -> Done:
         """Runs a command whose output may be large; it goes to `into` as it comes. Raises `Unreachable`."""
@@ -74,8 +75,8 @@ class Contact:
             written.channel.shutdown_write()
             while piece := output.read(_PIECE):
                 into.write(piece)
-            said = errors.read().decode(errors="replace")
-            return Done(output.channel.recv_exit_status(), "", said)
+            said = errors.read(_MOST).decode(errors="replace")
+            return Done(_status(output.channel), "", said)
 
 
 @contextmanager
@@ -150,6 +151,13 @@ def sudo(session: Contact, node: Node, ssh: SshTable, password: str = "") -> str
     if session.run("sudo -k -S -p '' true", given=f"{password}\n").code:
         raise SudoRefused(f"sudo refuses {where}, with this password too", hint="is the account in the group sudo?")
     return "sudo with a password"
+
+
+def _status(channel: Channel) -> int:
+    """How a command ended that has nothing more to say. A node that does not tell that either is not waited for."""
+    if not channel.status_event.wait(_COMMAND):
+        raise TimeoutError
+    return channel.recv_exit_status()
 
 
 class _OnlyPinned(paramiko.MissingHostKeyPolicy):
