@@ -95,7 +95,7 @@ def documents(store: Store, report: Report) -> Iterator[tuple[str, str]]:
             yield f"site/{path.name}", _tail(path)
     for path in sorted(folder.receipts.glob("*"))[-2 * _RECEIPTS :]:
         yield f"site/receipts/{path.name}", _tail(path)
-    for path in sorted(store.root.glob("*.log*")):
+    for path in sorted((store.root / "logs").glob("*")):
         yield f"logs/{path.name}", _tail(path)
     for name, command in _COMMANDS.items():
         yield name, _said(command)

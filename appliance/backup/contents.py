@@ -47,8 +47,8 @@ DERIVED = (
 )
 """What installing the same sticks makes again."""
 
-NOT_TAKEN = ("packs", "loose", "uploads")
-"""Folders of blobs; those that are needed are taken one by one."""
+NOT_TAKEN = ("packs", "loose", "uploads", "logs")
+"""Folders of blobs, of which those that are needed are taken one by one, and of logs."""
 PASSING = (
     "crate.db",
     "crate.db-wal",

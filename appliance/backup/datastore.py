@@ -55,7 +55,7 @@ def fetch_datastore(folder: SiteFolder, into: Path) -> Node:
     """Fetches it from the first server that gives it; returns which. Raises `NoDatastore` with all reasons."""
     reasons = []
     try:
-        site = folder.in_force()
+        site = folder.in_force(draft=True)
     except Problem as problem:
         raise NoDatastore(
             f"the site file cannot be read: {problem.what}", hint="--no-datastore leaves it out"

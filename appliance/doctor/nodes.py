@@ -44,7 +44,7 @@ def ssh(store: Store) -> Iterator[Seen]:
     from appliance.site import checking  # noqa: PLC0415 - paramiko; without a site nobody needs it
     from appliance.site.errors import Unreachable  # noqa: PLC0415
 
-    site = folder.in_force()
+    site = folder.in_force(draft=True)
     reports = checking.check(site, folder, site.nodes)
     for report in reports:
         if report.problem and not isinstance(report.problem, Unreachable):  # that has been said already
