@@ -16,6 +16,7 @@ from appliance.publishing import FOLDERS
 from appliance.store import Store
 from archive.catalogue import Item
 from archive.digests import Digest
+from archive.progress import SILENT, Progress
 
 _BLOCK = 1 << 20
 
@@ -29,15 +30,22 @@ class Received:
     size: int
 
 
-def receive(store: Store, source: Path) -> Received:
+def receive(store: Store, source: Path, progress: Progress = SILENT) -> Received:
     """A copy of a file of this machine, hashed on the way. Raises `StoreFull`."""
     target, digest, size = store.uploads / secrets.token_hex(16), hashlib.sha256(), 0
+    what = f"taking in {source.name}"
     try:
-        with disk.problems(f"taking in {source.name}"), source.open("rb") as content, target.open("wb") as kept:
+        with (
+            disk.problems(what),
+            source.open("rb") as content,
+            target.open("wb") as kept,
+            progress.task(what, source.stat().st_size) as task,
+        ):
             while block := content.read(_BLOCK):
                 kept.write(block)
                 digest.update(block)
                 size += len(block)
+                task.advance(len(block))
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 import click
@@ -12,10 +13,13 @@ from appliance.publishing import FOLDERS
 from appliance.store import Store
 from archive.catalogue import Item
 from console.command import JSON_OPTION, emit
+from console.progress import progress
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=_FILE)
 @click.option("--as", "at", metavar="PATH", help="Publish one FILE as it is, at /files/PATH.")
 @click.option("--kind", type=click.Choice(tuple(FOLDERS)), help="What the files are, where their names do not tell.")
 @click.option("--repository", metavar="NAME", help="For .debs: the apt repository.  [default: local]")
@@ -43,12 +47,14 @@ def add(
         raise click.UsageError("--as names one file")
     options = {key: value for key, value in (("repository", repository), ("suite", suite)) if value}
     added: list[Item] = []
+    holder = os.environ.get("SUDO_USER") or getpass.getuser()
+    shown = progress()
     with Store.open(root) as store:
         for file in files:
-            received = contributing.receive(store, file)
+            received = contributing.receive(store, file, shown)
             try:
                 found = contributing.items(received, at or file.name, "file" if at else kind or "", **options)
-                contributing.publish(store, [received], found, getpass.getuser(), anew=anew)
+                contributing.publish(store, [received], found, holder, anew=anew)
             finally:
                 received.path.unlink(missing_ok=True)
             added += found

@@ -341,8 +341,12 @@ def apt(site: Site, folder: Path, *words: str) -> subprocess.CompletedProcess[st
 
 
 def add(site: Site, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return appliance(site, "add", *words)
+
+
+def appliance(site: Site, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*serving.PROGRAM, "--root", str(site.crate.root), "add", *map(str, words)],
+        [*serving.PROGRAM, "--root", str(site.crate.root), *map(str, words)],
         capture_output=True,
         text=True,
         check=False,
@@ -385,3 +389,22 @@ def test_everything_can_be_added_by_hand(site: Site, tmp_path: Path) -> None:
     served = {path: content for content, path in made.values()} | {"files/plans/roof.pdf": b"a plan"}
     for path, content in served.items():
         assert site.crate.request("GET", f"/{path}", token="").body == content, path
+
+
+def test_what_was_published_is_listed_and_removed(site: Site, tmp_path: Path) -> None:
+    for version in ("1.0", "1.1"):
+        assert add(site, written(tmp_path, wheel("listed", version))).returncode == 0
+    told = json.loads(appliance(site, "contributions", "list", "--json").stdout)
+    mine = [item for item in told if item["name"] == "listed"]
+    assert [(item["kind"], item["version"], item["hidden"]) for item in mine] == [
+        ("pypi", "1.0", False),
+        ("pypi", "1.1", False),
+    ]
+    assert "listed" in appliance(site, "contributions", "list").stdout
+    assert appliance(site, "contributions", "remove", "pypi", "listed", "1.0").returncode == 0
+    page = site.crate.request("GET", "/pypi/simple/listed/", token="").body
+    assert (b"listed-1.0" in page, b"listed-1.1" in page) == (False, True)
+    assert appliance(site, "contributions", "remove", "pypi", "listed", "1.1").returncode == 0
+    assert site.crate.request("GET", "/pypi/simple/listed/", token="").status == 404
+    assert b"listed" not in site.crate.request("GET", "/pypi/simple/", token="").body
+    assert appliance(site, "contributions", "remove", "pypi", "mine", "1.0.0").returncode == 2, "that is a crate's"
