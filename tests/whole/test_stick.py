@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.volumes import part_name
 from mirror.apt.sources import apt_settings, machine_sources
 from tests.support.boards import Board, foreign_root
 from tests.support.lab import Node, lab
@@ -107,6 +108,19 @@ def test_a_public_key_or_somebody_at_the_terminal_will_do_as_well(tmp_path: Path
     assert told.code == 0, told.said
     assert "Compare every character with the card" in told.said
     assert "generation 1 is active now" in told.said
+
+
+def test_a_crate_in_parts_is_installed_from_its_first(tmp_path: Path, first: Stick, ready: Board) -> None:
+    """All that install.sh needs lies in the first part; the others are found beside it."""
+    divided = tmp_path / "divided"
+    divided.mkdir()
+    shutil.copy(first.folder / "install.sh", divided)
+    whole = first.volume.read_bytes()
+    size = len(whole) - 3 * 512  # the end of the archive, and something before it
+    for number, part in enumerate((whole[:size], whole[size:])):
+        (divided / part_name(first.volume.name, number)).write_bytes(part)
+    board = ready.copy(tmp_path / "board", divided)
+    assert "generation 1 is active now" in board.succeed(f"{INSTALL} --fingerprint {first.key.fingerprint}")
 
 
 def test_a_fingerprint_that_is_trusted_already_is_not_asked_for_again(
