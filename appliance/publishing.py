@@ -145,10 +145,14 @@ def _items(
         yield crate, item, False
 
 
-def _order(carried: tuple[str, Item, bool]) -> tuple[str, str, bool, str, str]:
-    """Of each name first what crates bring, so that it is known when a person's comes."""
+def _order(carried: tuple[str, Item, bool]) -> tuple[str, bool, str, bool, str, str]:
+    """Of each name first what crates bring, so that it is known when a person's comes; of files all of it.
+
+    A file's place is its path, and a crate's item of any name may have that.
+    """
     _, item, contributed = carried
-    return item.kind, item.name, contributed, item.version, item.platform
+    last = contributed and item.kind == "file"
+    return item.kind, last, item.name, contributed, item.version, item.platform
 
 
 class _Held:
@@ -157,6 +161,7 @@ class _Held:
     def __init__(self, carried: Iterable[tuple[str, Item, bool]], into: Publication) -> None:
         self._carried = carried
         self._into = into
+        self._files: set[str] = set()
         self.different = 0
 
     def __iter__(self) -> Iterator[Item]:
@@ -164,7 +169,7 @@ class _Held:
             brought: set[str] = set()
             last = None
             for bringer, item, contributed in named:
-                if contributed and (item.version in brought or (brought and item.kind == "file")):
+                if contributed and (item.version in brought or item.name in self._files):
                     continue
                 for file in item.files:
                     self._into.require(bringer, file.sha256, file.size)
@@ -174,6 +179,8 @@ class _Held:
                 last = item.key
                 if not contributed:
                     brought.add(item.version)
+                    if item.kind == "file":
+                        self._files |= {item.name, *(file.path for file in item.files)}
                 yield item
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from appliance import contributions, generations, republishing
 from appliance.collect import collect
-from appliance.errors import HeldByCrate, UnknownContribution
+from appliance.errors import BadPublication, HeldByCrate, UnknownContribution
 from appliance.installing import install
 from appliance.store import Store
 from archive.catalogue import File, Item
@@ -188,6 +188,24 @@ def test_a_later_crate_hides_what_people_published_and_rollback_shows_it_again(
         generations.rollback(store)
         assert served(store, "files/plan") == b"by ann"
         assert not contributions.every(store.database.reader)[0].hidden
+
+
+def test_a_crate_is_not_kept_out_by_a_file_that_somebody_put_where_its_own_goes(
+    tmp_path: Path, key: Key, bring: Install
+) -> None:
+    """Whatever the crate's item is called: a file's place is its path."""
+    crate = CrateMaker(tmp_path / "made", name="site")
+    signed = [File(crate.blob(data), len(data), path) for path, data in (("k3s/a", b"first"), ("k3s/k3s", b"signed"))]
+    crate.items.append(Item("file", "a-release", "1", files=tuple(signed)))
+    with trusting(tmp_path / "root", key) as store:
+        publish(store, file_item(store, "k3s/k3s", b"by ann"))
+        publish(store, file_item(store, "k3s/mine", b"by ann, too"))
+        bring(store, crate)
+        assert served(store, "files/k3s/k3s") == b"signed"
+        assert served(store, "files/k3s/mine") == b"by ann, too"
+        with pytest.raises(BadPublication, match="k3s/k3s"):
+            publish(store, file_item(store, "k3s/k3s", b"by bob"))
+        assert served(store, "files/k3s/k3s") == b"signed"
 
 
 def test_a_collection_keeps_them_until_they_are_removed(tmp_path: Path, key: Key, bring: Install) -> None:
