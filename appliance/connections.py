@@ -14,22 +14,23 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 FIRST = 30.0
-"""Seconds for the first request's headers."""
+"""Seconds for the first request's headers, at the most."""
 
 
 class Connection(web.RequestHandler):
     """One client's."""
 
-    __slots__ = ("_patience",)
+    __slots__ = ("_end", "patience")
 
-    _patience: asyncio.TimerHandle
+    patience: float
+    _end: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._patience = self._loop.call_later(FIRST, self._look)
+        self._end = self._loop.call_later(self.patience, self._look)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._patience.cancel()
+        self._end.cancel()
         super().connection_lost(exc)
 
     def _look(self) -> None:
@@ -44,13 +45,26 @@ class Connection(web.RequestHandler):
 class Server(web.Server):
     """aiohttp's, of such connections."""
 
+    patience = FIRST
+
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        connection = Connection(self, loop=self._loop, **self._kwargs)
+        connection.patience = self.patience
+        return connection
 
 
 class Runner(web.AppRunner):
     """aiohttp's, of such a server."""
 
+    __slots__ = ("_patience",)
+
+    def __init__(self, application: web.Application, patience: float, **settings: Any) -> None:
+        """`patience` in seconds, for the first request's headers."""
+        super().__init__(application, **settings)
+        self._patience = min(FIRST, patience)
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        server = Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        server.patience = self._patience
+        return server

@@ -18,7 +18,7 @@ import ssl
 from asyncio import sslproto
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -124,10 +124,10 @@ class Daemon:
             runners: list[web.AppRunner] = []
             logger = self._access_log.logger()
             stack.push_async_callback(_end, runners)
-            runners.append(await _listen(self._application(), self._settings.listen, logger, self._context))
+            runners.append(await _listen(self._application(), self._settings, logger, self._context))
             if self._settings.plain is not None:
                 plain = plain_application(self._registry, self._certificates.ca.read_bytes)
-                runners.append(await _listen(plain, self._settings.plain, logger))
+                runners.append(await _listen(plain, replace(self._settings, listen=self._settings.plain), logger))
             housekeeping = loop.create_task(self._keep_house())
             stack.callback(housekeeping.cancel)
             watching = loop.create_task(self._watch.keep_watching())
@@ -209,12 +209,15 @@ class Daemon:
 
 async def _listen(
     application: web.Application,
-    address: Address,
+    settings: Settings,
     logger: type[AbstractAccessLogger],
     context: ssl.SSLContext | None = None,
 ) -> web.AppRunner:
+    """Answers at `settings.listen`."""
+    address = settings.listen
     runner = Runner(
         application,
+        settings.idle,
         access_log_class=logger,
         keepalive_timeout=_KEEPALIVE,
         shutdown_timeout=_SHUTDOWN,
