@@ -30,8 +30,9 @@ db=/var/lib/rancher/k3s/server/db
 copy=$(mktemp -d "$db/.backup.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 if [ -d "$db/etcd" ]; then
-  k3s etcd-snapshot save --name {_SNAPSHOT} --dir "$copy" >&2
-  mv "$copy"/{_SNAPSHOT}* "$copy/{ETCD}"
+  name={_SNAPSHOT}-$(date +%s)
+  k3s etcd-snapshot save --name "$name" >&2
+  mv "$db/snapshots/$name"* "$copy/{ETCD}"
 else
   tries=0
   while :; do

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backup.datastore import SQLITE
+from appliance.backup.datastore import ETCD, SQLITE
 from appliance.backup.restoring import restore
 from appliance.site.folder import SiteFolder
 from appliance.store import Store
@@ -104,6 +104,31 @@ def test_the_datastore_of_a_server_at_work_comes_along_whole(room: Lab, root: Pa
     assert (count - _ROWS) % 2 == 0, "no transaction is torn"
     assert room["n1"].run(f"ls -A {_DB}/ | grep backup || echo none").stdout.strip() == "none"
     assert not [*root.glob(".datastore-*")]
+
+
+# Stands for k3s with embedded etcd, as far as a backup asks it.
+_ETCD = f"""#!/bin/sh
+case "$1 $2 $3" in
+"etcd-snapshot save --name") mkdir -p {_DB}/snapshots; echo "the state of etcd" >{_DB}/snapshots/$4-n1-1700000000 ;;
+"--version  ") echo "k3s version v1.30.4+k3s1 (0123456)" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def test_embedded_etcd_takes_its_own_snapshot(room: Lab, root: Path, tmp_path: Path) -> None:
+    room["n1"].write("/usr/local/bin/k3s", _ETCD, mode=0o755)
+    room["n1"].run(f"mkdir {_DB}/etcd")
+    try:
+        done = backup(room, root)
+    finally:
+        room["n1"].run(f"rmdir {_DB}/etcd; rm /usr/local/bin/k3s")
+    assert done.returncode == 0, done.stderr
+    restore(tmp_path / "fresh", tmp_path / "backup", "correct horse battery")
+    kept = tmp_path / "fresh/site/datastore"
+    assert (kept / ETCD).read_text() == "the state of etcd\n"
+    assert "v1.30.4+k3s1" in (kept / "version").read_text()
+    assert room["n1"].run(f"ls {_DB}/snapshots").stdout == "", "a snapshot that was taken along is not left behind"
 
 
 def test_without_a_server_all_else_is_saved_and_said_so(room: Lab, root: Path, tmp_path: Path) -> None:
