@@ -6,9 +6,13 @@ from deploys.kept import KEPT, STATE
 from deploys.operations import run as _run
 from deploys.running import Run, Wave
 
+# The list goes before the files that it speaks of: whatever interrupts the last line, nothing is undone twice.
 _UNDO = f"""\
 kept={KEPT}
-[ -e "$kept/list" ] || exit 0
+if [ ! -e "$kept/list" ]; then
+  rm -rf -- {STATE}
+  exit
+fi
 failed=0
 tac "$kept/list" >"$kept/undoing"
 packages=
@@ -34,6 +38,8 @@ fi
 systemctl daemon-reload
 read -r name <"/etc/hostname" && echo "$name" >/proc/sys/kernel/hostname
 [ $failed = 0 ] || {{ echo 'not all files could be put back' >&2; exit 1; }}
+sync
+rm -f -- "$kept/list"
 rm -rf -- {STATE}
 """
 

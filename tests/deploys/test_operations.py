@@ -118,6 +118,12 @@ def test_what_arrives_with_another_digest_is_not_kept(site: Lab, artifact: tuple
     n1.run("rm /usr/local/bin/trial")
 
 
+def test_an_undoing_that_ended_in_its_last_step_is_ended_by_the_next(site: Lab) -> None:
+    site["n1"].run("mkdir -p /var/lib/buzzcrate/kept/files && touch /var/lib/buzzcrate/kept/files/left")
+    again = run(site, order(site, task="reset", limit=["n1"]))
+    assert (again.code, site["n1"].exists("/var/lib/buzzcrate")) == (0, False)
+
+
 def test_a_unit_is_started_once_and_again_when_its_text_changes(site: Lab) -> None:
     n1 = site["n1"]
     for text, said in (("one", "one\n"), ("one", "one\n"), ("two", "one\ntwo\n")):
