@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,17 +254,44 @@ def test_a_package_that_a_crate_brings_is_the_crates(site: Site) -> None:
     assert site.crate.request("GET", "/npm/mine", token="").body == before
 
 
-def test_npm_logs_in_and_says_who(site: Site, tmp_path: Path) -> None:
-    body = json.dumps({"name": "ann", "password": PASSWORDS["ann"]}).encode()
-    sent = {"Content-Type": "application/json"}
-    answer = site.crate.request("PUT", "/npm/-/user/org.couchdb.user:ann", body, sent, token="")
-    assert answer.status == 201
-    (tmp_path / ".npmrc").write_text("")
-    done = npm(site, tmp_path, "ann", "whoami")
-    assert (done.returncode, done.stdout.strip()) == (0, "ann"), done.stderr
+def npm_login(site: Site, folder: Path, name: str, password: str) -> str:
+    """The settings that npm wrote, after asking somebody at a terminal."""
+    settings = folder / ".npmrc"
+    environment = {key: value for key, value in os.environ.items() if not key.lower().startswith("npm_")}
+    environment |= {"npm_config_userconfig": str(settings), "npm_config_cache": str(folder / "npm-cache")}
+    ours, theirs = pty.openpty()
+    command = [tool("npm"), "login", "--auth-type=legacy", "--registry", site.url("npm/"), "--cafile", str(site.ca)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder) as process:
+        os.close(theirs)
+        said = b""
+        for question, reply in ((b"Username:", name), (b"Password:", password)):
+            while question not in said:
+                said += os.read(ours, 1000)
+            os.write(ours, f"{reply}\n".encode())
+        with suppress(OSError):  # how a terminal ends
+            while os.read(ours, 1000):
+                pass
+        process.wait(60)
+    os.close(ours)
+    return settings.read_text() if settings.exists() else ""
+
+
+def test_npm_logs_in_publishes_with_what_it_was_given_and_says_who(site: Site, tmp_path: Path) -> None:
+    kept = npm_login(site, tmp_path, "ann", PASSWORDS["ann"])
+    assert "_authToken=" in kept
+    assert PASSWORDS["ann"] not in kept
+    place = node_project(tmp_path, "@anns/by-token", "1.0.0")
+    for words in (["whoami"], ["publish", place]):
+        (tmp_path / "kept").write_text(kept)
+        options = ["--registry", site.url("npm/"), "--cafile", str(site.ca), "--no-update-notifier"]
+        done = run(tmp_path, tool("npm"), *words, *options, npm_config_userconfig=str(tmp_path / "kept"))
+        assert done.returncode == 0, done.stderr
+        assert "ann" in done.stdout
     assert npm(site, tmp_path, "", "whoami").returncode != 0
-    token = json.loads(answer.body)["token"]
-    assert json.loads(site.crate.request("GET", "/npm/-/whoami", token=token).body) == {"username": "ann"}
+
+
+def test_npm_does_not_log_in_with_another_password(site: Site, tmp_path: Path) -> None:
+    assert "_authToken" not in npm_login(site, tmp_path, "gus", "is it this one?")
 
 
 def test_a_chart_is_pushed_and_pulled(site: Site, tmp_path: Path) -> None:
