@@ -155,6 +155,9 @@ _QUIET = "unknown"
 _ELSE = {"port": "other", "name": "other", "how": "late"}  # groups of one meaning in several spellings of a line
 _MESSAGE = re.compile(r'level=(?:fatal|error) (?:msg|message)="?((?:[^"\\]|\\.)*)')
 
+# What systemd itself writes into a unit's journal about starting it again and again.
+_SYSTEMD = re.compile(r"(?:Start|Stopp)(?:ed|ing) |Failed to start |Scheduled restart|k3s(?:-agent)?\.service: ")
+
 
 def reason(journal: str) -> Reason:
     """What the last lines of a unit's journal say; the newest complaint itself when no sign is known."""
@@ -166,7 +169,8 @@ def reason(journal: str) -> Reason:
     for line in reversed(lines):
         if complaint := _MESSAGE.search(line):
             return Reason(f"k3s says: {_shortened(complaint[1])}")
-    return Reason(f"the last that it said: {_shortened(lines[-1])}" if lines else "it has said nothing at all")
+    said = [line for line in lines if not _SYSTEMD.match(line)]
+    return Reason(f"the last that it said: {_shortened(said[-1])}" if said else "it has said nothing at all")
 
 
 def known(journal: str) -> bool:

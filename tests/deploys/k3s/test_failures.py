@@ -141,6 +141,14 @@ def test_the_particular_wins_over_what_follows_from_it() -> None:
     assert "1970" in reason(journal).what
 
 
+def test_the_words_of_k3s_count_and_not_systemds_about_starting_it() -> None:
+    systemd = (
+        "k3s-agent.service: Main process exited, code=exited, status=1/FAILURE\nStarting k3s-agent.service - Kubernetes"
+    )
+    assert reason(f"no luck today\n{systemd}").what == "the last that it said: no luck today"
+    assert reason(systemd).what == "it has said nothing at all"
+
+
 def test_an_empty_journal_is_an_answer_too() -> None:
     assert reason("\n\n").what == "it has said nothing at all"
 
