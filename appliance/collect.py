@@ -180,6 +180,8 @@ def _punch(store: Store, pack: int, digest: str, signed: bytes) -> int:
     path = store.pack_path(digest)
     # An interrupted import may have begun to fill this pack's holes again; it starts over.
     store.journal_path(digest).unlink(missing_ok=True)
+    if not path.exists():  # the disk lost it; what lay in it is damaged, or mended elsewhere
+        return 0
     block = os.statvfs(path).f_frsize
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from aiohttp import web
 from appliance import misses
 from appliance.access import Access, Caller
 from appliance.addresses import Address
+from appliance.errors import UnknownBlob
 from appliance.manifest import LIMIT
 from appliance.published import Documents, PublishedPaths
 from appliance.pushed import Pushed
@@ -180,12 +182,19 @@ class Registry:
             self._manifests.move_to_end(digest)
             return cached
         loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(self.readers, self.store.blobs.read, digest, LIMIT)
+        body = await loop.run_in_executor(self.readers, self._read_manifest, digest)
         if digest not in self._manifests:
             self._manifests[digest] = body
             self._manifests_size += len(body)
         while self._manifests_size > _CACHED:
             self._manifests_size -= len(self._manifests.popitem(last=False)[1])
+        return body
+
+    def _read_manifest(self, digest: Digest) -> bytes:
+        """Compared with its digest, because it is kept in memory and may be asked for by a tag."""
+        body = self.store.blobs.read(digest, LIMIT)
+        if hashlib.new(digest.algorithm, body).hexdigest() != digest.hex:
+            raise UnknownBlob(f"{digest} is damaged in the store", hint="crate-appliance doctor --scrub")
         return body
 
     async def keep_for(self, call: Call, digest: Digest) -> bool:

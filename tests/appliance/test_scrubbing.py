@@ -106,6 +106,32 @@ def test_a_pack_that(root: Path, crate: Path, harm: Callable[[Extent], None]) ->
         assert len(served(store, "files/f03")) == 150_003
 
 
+def test_a_pack_that_is_gone_comes_back_with_the_next_installation(root: Path, crate: Path) -> None:
+    with Store.open(root) as store:
+        before = served(store, "files/f03")
+        lose(place_of(store, "files/f03"))
+        scrub(store)
+        collect(store)
+        install(store, [crate])
+        assert served(store, "files/f03") == before
+        collect(store)
+        assert scrub(store).damaged == 0
+        assert {f.check for f in examine(store).findings if f.level is Level.FATAL} == {"service"}
+
+
+def test_a_damaged_manifest_is_never_sent_not_even_before_a_scrub(root: Path) -> None:
+    with Store.open(root) as store:
+        (digest,) = store.database.reader.execute(
+            "SELECT digest FROM published_tags WHERE repository = ?", (NAME,)
+        ).fetchone()
+        extent = store.blobs.find(Digest.parse(digest))
+        assert extent
+        flip(extent, at=5)
+    with serving.crate(root) as running:
+        assert running.request("GET", f"/v2/{NAME}/manifests/1", token="").status == 404
+        assert "is published, but the store lost it" in serving.log_of(root).read_text()
+
+
 def test_what_is_damaged_is_lost_for_clients_and_not_served_wrong(root: Path) -> None:
     with Store.open(root) as store:
         flip(place_of(store, "files/f03"))
