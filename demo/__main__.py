@@ -100,11 +100,11 @@ def install(stage: Stage) -> None:
     stage.run("crate-appliance --root crate status")
 
 
-def pull(stage: Stage, names: dict[str, str]) -> str:
-    """Returns the plain address of the daemon, which goes on serving."""
+def pull(stage: Stage, names: dict[str, str]) -> tuple[str, str]:
+    """Returns both addresses of the daemon, which goes on serving, the plain one last."""
     stage.step("Serve, and pull every image for both platforms with an ordinary client")
-    plain = f"127.0.0.1:{free_port()}"
-    stage.let("CRATE", f"127.0.0.1:{free_port()}")
+    crate, plain = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    stage.let("CRATE", crate)
     stage.serve(
         f"crate-appliance --root crate serve --listen $CRATE --plain {plain}", healthy=f"http://{plain}/healthz"
     )
@@ -128,7 +128,7 @@ def pull(stage: Stage, names: dict[str, str]) -> str:
     if platform.system() == "Linux" and platform.machine() in {"x86_64", "aarch64"}:
         stage.say("And the file that came out of the crate runs on this machine:")
         stage.run("./hello")
-    return plain
+    return crate, plain
 
 
 def damage(stage: Stage) -> None:
@@ -161,9 +161,17 @@ def summarise(stage: Stage, names: dict[str, str], carried: bool) -> None:
             else []
         ),
         "A flipped byte was found, named, and repaired from another copy.",
-        f"All of it took {stage.seconds():.0f} seconds and left nothing behind.",
+        f"All of it took {stage.seconds():.0f} seconds and leaves nothing behind.",
     ):
         stage.say(f"• {line}")
+
+
+def look_around(stage: Stage, crate: str, plain: str) -> None:
+    """The page, for as long as somebody is there to look at it."""
+    stage.step("See for yourself")
+    stage.say(f"What this crate holds, how it is, and how each client uses it: https://{crate}/")
+    stage.say(f"A browser asks about the certificate once; http://{plain}/ca.pem is the authority to trust instead.")
+    stage.wait("Press Enter to stop the crate and clean up.")
 
 
 def main() -> int:
@@ -174,10 +182,11 @@ def main() -> int:
             build(stage, names)
             check_by_hand(stage)
             install(stage)
-            plain = pull(stage, names)
+            crate, plain = pull(stage, names)
             carried = packages.carry(stage, plain)
             damage(stage)
             summarise(stage, names, carried)
+            look_around(stage, crate, plain)
     except DemoFailed as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1

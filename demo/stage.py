@@ -109,6 +109,12 @@ class Stage:
             time.sleep(0.05)
         self.say(f"It answers after {time.monotonic() - began:.1f} s.")
 
+    def wait(self, prompt: str) -> None:
+        """Until somebody presses Enter; not at all where there is no terminal."""
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print(self._paint(_BOLD, f"\n   {prompt}"), end=" ", flush=True)
+            sys.stdin.readline()
+
     def has(self, program: str) -> bool:
         return shutil.which(program, path=self._environment["PATH"]) is not None
 

@@ -11,8 +11,8 @@ import click
 from appliance import daemon
 from appliance.addresses import Address
 from appliance.daemon import Settings
-from appliance.web.access_log import SIZE
 from appliance.scrubbing.background import RATE
+from appliance.web.access_log import SIZE
 
 _OPTIONS = (
     click.option("--listen", default=daemon.LISTEN, show_default=True, help="HOST:PORT of the HTTPS port."),

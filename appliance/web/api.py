@@ -282,20 +282,14 @@ ROUTES: Sequence[Route] = (
 
 
 def add_api(application: web.Application, asked: Web) -> None:
-    """Every route of the table, its description at /api/v1/openapi.json, and a refusal for what else is asked."""
+    """Every route of the table, and a refusal for what else is asked."""
     for path, routes in groupby(ROUTES, key=lambda route: route.path):
         _add_routes(application, asked, path.replace("{name}", "{name:.+}"), [*routes])
-
-    async def describe(_request: web.Request) -> web.Response:
-        from appliance.web.openapi import document  # noqa: PLC0415 - pydantic is loaded when somebody asks
-
-        return _json(document())
 
     async def nothing(request: web.Request) -> web.Response:
         refusal = NotHere(f"there is nothing at {request.path[:LONGEST]}", hint=f"{ROOT}/openapi.json lists what is")
         return _refused(refusal)
 
-    application.router.add_get(f"{ROOT}/openapi.json", describe)
     application.router.add_route("*", f"{ROOT}{{path:(/.*)?}}", nothing)
 
 
@@ -325,7 +319,7 @@ async def answer(asked: Web, route: Route, request: web.Request) -> web.StreamRe
         found = await route.handle(Ask(asked, request, caller, _given(route, request)))
     except (Refusal, Problem, sqlite3.Error) as problem:
         return _refused(refusal(problem))
-    return found if isinstance(found, web.StreamResponse) else _json(found)
+    return found if isinstance(found, web.StreamResponse) else as_json(found)
 
 
 def refusal(problem: Exception) -> Refusal:
@@ -359,7 +353,7 @@ def _given(route: Route, request: web.Request) -> dict[str, str | int]:
     }
 
 
-def _json(found: object) -> web.Response:
+def as_json(found: object) -> web.Response:
     body = json.dumps(found, default=_plain).encode()
     return web.Response(body=body, content_type="application/json", headers=PROTECTION)
 

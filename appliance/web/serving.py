@@ -17,7 +17,7 @@ from appliance.doctor.watch import Watch
 from appliance.registry.service import Registry
 from appliance.store import Store
 from appliance.web import metrics
-from appliance.web.api import add_api, refusal
+from appliance.web.api import ROOT, add_api, as_json, refusal
 from appliance.web.metrics import Metrics, Sample
 from appliance.web.overview import Web
 from appliance.web.pages import add_pages
@@ -38,6 +38,7 @@ def add_web(
 ) -> None:
     """Pages, API, /metrics and /readyz. `authority` gives the PEM that clients are to trust."""
     asked = Web(registry, watch, authority, plain)
+    application.router.add_get(f"{ROOT}/openapi.json", _describe)
     add_api(application, asked)
     add_pages(application, asked)
 
@@ -62,6 +63,12 @@ def add_web(
     application.router.add_get("/metrics", get_metrics)
     application.router.add_get("/readyz", get_ready)
     application.on_shutdown.append(close)
+
+
+async def _describe(_request: web.Request) -> web.Response:
+    from appliance.web.openapi import document  # noqa: PLC0415 - pydantic is loaded when somebody asks
+
+    return as_json(document())
 
 
 async def _measured(asked: Web) -> list[Sample]:
