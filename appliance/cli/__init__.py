@@ -49,6 +49,11 @@ A first installation:
   crate-appliance trust add release.pub --as release
   crate-appliance install /media/stick/site-202611230900.crate*
   crate-appliance serve
+
+\b
+A cluster of the machines around it:
+  crate-appliance site init
+  crate-appliance install /media/stick --site site.toml
 """
 
 
