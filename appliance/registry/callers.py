@@ -17,7 +17,7 @@ import ipaddress
 import json
 import re
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
@@ -58,7 +58,7 @@ class Callers:
         self._fallback_host = fallback_host
         self._throttle = Throttle()
         self._turn = asyncio.Lock()  # a password costs 16 MiB and a tenth of a second, so one at a time
-        self._waiting = 0
+        self._waiting: Counter[bytes] = Counter()
         self._key = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, int] = OrderedDict()
 
@@ -110,11 +110,14 @@ class Callers:
         if user and self._proven.get(proof) == user.stamp:
             return user
         address = "" if _is_loopback(request.remote) else request.remote or "?"
-        if self._waiting >= _WAITING:
+        # the many connections of one client are one
+        if proof not in self._waiting and len(self._waiting) >= _WAITING:
             raise TooManyRequests("too many people sign on at this moment", headers={"Retry-After": "2"})
-        self._waiting += 1
+        self._waiting[proof] += 1
         try:
             async with self._turn:
+                if user and self._proven.get(proof) == user.stamp:
+                    return user
                 if wait := self._throttle.wait(address, name):
                     raise TooManyRequests(
                         f"too many wrong passwords; the next is looked at in {wait} seconds",
@@ -122,7 +125,8 @@ class Callers:
                     )
                 user = await asyncio.to_thread(self._users.sign_on, name, password)
         finally:
-            self._waiting -= 1
+            self._waiting[proof] -= 1
+            self._waiting += Counter()  # forgets those that nobody waits for
         if user is None:
             self._throttle.failed(address, name)
             return None
