@@ -175,7 +175,7 @@ def test_whatever_ends_the_parent_ends_the_child(tmp_path: Path, number: signal.
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert gone(int((tmp_path / "pid").read_text()))
-    assert not locks.held(tmp_path / "lock")
+    assert until(lambda: not locks.held(tmp_path / "lock")), "a process lets go of memory before it does of files"
     assert (number is signal.SIGKILL) != ("KeyboardInterrupt" in said)
 
 
