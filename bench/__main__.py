@@ -2,9 +2,9 @@
 
     python -m bench [--quick] [--out FILE] [GROUP …]
 
-A group is one of apt, building, importing, mirrors, requests, serving, starting, waves, wheels; without any, all of
-them run (waves for root only). Ours and the peer's runs take turns, the figures are medians, a ratio of more than 1 is
-in our favour.
+A group is one of apt, building, importing, living, mirrors, requests, serving, starting, waves, wheels; without any,
+all of them run (waves for root only). Ours and the peer's runs take turns, the figures are medians, a ratio of more
+than 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import apt, building, importing, mirrors, requests, serving, starting, waves, wheels, workload
+from bench import apt, building, importing, living, mirrors, requests, serving, starting, waves, wheels, workload
 from bench.measure import Row
 
 GROUPS: dict[str, Callable[[Path, workload.Scale], Iterator[Row]]] = {
     "apt": apt.rows,
     "building": building.rows,
     "importing": importing.rows,
+    "living": living.rows,
     "mirrors": mirrors.rows,
     "requests": requests.rows,
     "serving": serving.rows,

@@ -32,6 +32,7 @@ class Scale:
     served_blob: int  # bytes
     seconds: float  # of load on a server
     pulls: int  # at once
+    soak: float  # seconds of mixed load
     store_blobs: int
     store_size: int  # bytes
     debs: int  # published, beside reprepro and aptly
@@ -45,6 +46,7 @@ FULL = Scale(
     served_blob=60 * MIB,
     seconds=3,
     pulls=200,
+    soak=600,
     store_blobs=20_000,
     store_size=40 * 2**30,
     debs=204,
@@ -57,6 +59,7 @@ QUICK = Scale(
     served_blob=MIB,
     seconds=0.5,
     pulls=20,
+    soak=3,
     store_blobs=200,
     store_size=2**30,
     debs=8,
