@@ -24,7 +24,7 @@ demo-cluster: .venv/ready tools prepared ## bare boards become a cluster, from a
 	@$(RUN) -m demo.cluster
 
 test: .venv/ready tools prepared ## every test but the slow and the random ones
-	@$(PYTEST) -m "not long" -n 2 --dist loadgroup
+	@$(PYTEST) -m "not long" -n 2 --dist loadfile
 
 test-long: .venv/ready tools prepared ## the slow and the random ones
 	@$(PYTEST) -m long

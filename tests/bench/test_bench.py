@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import GROUPS, ROOT_ONLY, line, main
+from bench.__main__ import GROUPS, line, main
 from bench.measure import Row, less_is_better, more_is_better
 
 SCHEMA = {"name": str, "ours": float, "peer": float, "peer_name": str, "unit": str, "ratio": float, "goal": float}
 
 
-_NODES = pytest.mark.xdist_group("nodes")
-
-
-@pytest.mark.parametrize("group", [pytest.param(name, marks=[_NODES] if name in ROOT_ONLY else []) for name in GROUPS])
+@pytest.mark.parametrize("group", GROUPS)
 def test_a_quick_bench_writes_its_results(tmp_path: Path, group: str) -> None:
     results = tmp_path / "results.json"
     assert main(["--quick", "--out", str(results), group]) == 0

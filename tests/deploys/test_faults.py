@@ -15,7 +15,6 @@ from tests.deploys.runs import Told, order, run, start, tree
 from tests.support.lab import Lab, Node, Spec, lab
 from tests.support.ports import wait_until
 
-pytestmark = pytest.mark.xdist_group("nodes")
 # On a bare node nobody refreshes authorities, so what stands here is run by base, and can take its time.
 _SLOW = "/usr/local/sbin/update-ca-certificates"
 _RUNNING = "/run/slow-command-runs"

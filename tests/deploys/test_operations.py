@@ -15,8 +15,6 @@ from deploys.order import Order
 from tests.deploys.runs import SECRET, Told, order, run, tree
 from tests.support.lab import Lab
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 
 @pytest.fixture(autouse=True)
 def unchanged(site: Lab) -> Iterator[None]:

@@ -15,7 +15,6 @@ from tests.deploys.runs import PEM, order, run, start, tree
 from tests.support.lab import Lab, Node
 from tests.support.tools import tool
 
-pytestmark = pytest.mark.xdist_group("nodes")
 _NODES = ("n1", "n2", "n3")
 
 

@@ -15,7 +15,6 @@ from tests.support.lab.network import APPLIANCE
 from tests.support.lab.roots import KEPT
 from tests.support.ports import wait_until
 
-pytestmark = pytest.mark.xdist_group("nodes")
 _DUMMY_ROUTE = "ip link add gap0 type bridge; ip addr add 203.0.113.254/31 dev gap0; ip link set gap0 up; \
 ip route add default via 203.0.113.255 dev gap0"
 

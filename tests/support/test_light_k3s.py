@@ -11,7 +11,6 @@ from tests.support.kubernetes.releases import light
 from tests.support.lab import Lab, Node, lab
 from tests.support.ports import wait_until
 
-pytestmark = pytest.mark.xdist_group("nodes")
 VERSION, NEWER = "v1.30.4+k3s1", "v1.31.2+k3s1"
 _ROUTE = "ip link add gap0 type bridge; ip addr add 203.0.113.254/31 dev gap0; ip link set gap0 up; \
 ip route add default via 203.0.113.255 dev gap0"

@@ -22,7 +22,7 @@ from tests.support.lab.roots import KEPT
 from tests.support.registries import docker_registry
 from tests.whole.clusters import Site, Sticks
 
-pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 NODES = {"n1": "server", "n2": "agent", "n3": "agent"}
 NOTE = """\
 apiVersion: v1

@@ -17,7 +17,7 @@ from tests.support.lab import NO_BRIDGE_FILTER, Spec, lab
 from tests.support.ports import wait_until
 from tests.whole.clusters import Site, Sticks
 
-pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.long]
+pytestmark = pytest.mark.long
 VERSION = "v1.30.4+k3s1"
 _UNAME = """#!/bin/sh
 # a board of another kind

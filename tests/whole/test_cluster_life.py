@@ -20,7 +20,7 @@ from tests.support.registries import docker_registry
 from tests.whole.clusters import Site, Sticks
 from tests.whole.test_cluster import demo_images
 
-pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 # What a system writes by itself while it runs, and what apt leaves of any installation.
 _PASSING = (
     r"^/(dev|lab|lab-rebooting|media|proc|root|run|sys|tmp|var/(backups|cache|lib/(apt|dpkg|systemd)|log|tmp))(/|$)"

@@ -23,7 +23,6 @@ from tests.support.ports import LOOPBACK
 from tests.support.tools import tool
 from tests.whole.programs import APPLIANCE, Crate, Desk, Served, command
 
-pytestmark = pytest.mark.xdist_group("mirrors")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 STORAGE = "nfs-common open-iscsi chrony wireguard-tools"
 PYTHON = ("aiohttp", "pyinfra")

@@ -14,7 +14,6 @@ from tests.support.lab import Node, lab
 from tests.support.sticks import Stick, another_version, stick
 from tests.support.tools import tool
 
-pytestmark = pytest.mark.xdist_group("stick")
 SECTION = 'platforms = ["linux/amd64"]\npython = ["3.11", "3.13"]\npackages = []'
 INSTALL = "sh /media/install.sh"
 VERSION = "crate-appliance --version"

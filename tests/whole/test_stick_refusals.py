@@ -16,7 +16,6 @@ from bundler.stick.script import install_script
 from tests.support.boards import Board
 from tests.support.crates import CrateMaker, Key, make_key
 
-pytestmark = pytest.mark.xdist_group("stick")
 NAME = "site-1.crate"
 HEADER = 512
 WHEELS = {

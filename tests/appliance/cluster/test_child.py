@@ -189,7 +189,7 @@ def test_a_lock_stays_taken_while_a_child_outlives_its_parent(tmp_path: Path) ->
     assert locks.held(tmp_path / "lock")
     os.kill(child_pid, signal.SIGKILL)
     assert gone(child_pid)
-    assert not locks.held(tmp_path / "lock")
+    assert until(lambda: not locks.held(tmp_path / "lock"))
 
 
 def test_the_real_child_reads_orders_and_refuses_a_bad_one_by_exit_code(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from deploys.order import WAVES
 from tests.appliance.cluster.machines import FIRST, NEXT, Machines, machines
 from tests.support.ports import wait_until
 
-pytestmark = [pytest.mark.xdist_group("nodes"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -295,7 +295,5 @@ def packument(**changed: object) -> bytes:
 
 _ODD: Sequence[object] = (5, ["x"], [None], "x", True, {"\ud800": "\ud800"}, {"a": {"b": [[]]}})
 PACKUMENTS: Sequence[Mapping[str, object]] = [
-    {key: value}
-    for key in ("name", "versions", "dist-tags")
-    for value in _ODD
+    {key: value} for key in ("name", "versions", "dist-tags") for value in _ODD
 ]

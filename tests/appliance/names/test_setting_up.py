@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.appliance.board import Board
 from tests.appliance.site.files import site
 from tests.support.ports import wait_until
-
-pytestmark = pytest.mark.xdist_group("nodes")
 
 _QUERY = (
     "chronyd -Q -x -t 8 -u root 'server 10.77.0.1 iburst maxsamples 1' 'cmdport 0' 'bindcmdaddress /'"

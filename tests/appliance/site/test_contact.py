@@ -14,8 +14,6 @@ from tests.appliance.terminal import Seen, at_terminal
 from tests.support.lab import Lab, Spec, lab
 from tests.support.lab.machine import Told
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 _MAIN = "from appliance.cli import main; main()"
 PASSWORD = "correct horse"
 SUDO = '[ssh]\nuser = "{}"\nsudo = true\n'

@@ -20,8 +20,6 @@ from tests.appliance.site.files import site
 from tests.support.lab import Lab, Spec, lab
 from tests.support.lab.machine import Told
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 _MAIN = "from appliance.cli import main; main()"
 _DB = "/var/lib/rancher/k3s/server/db"
 _ROWS = 2000

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.appliance.board import Board
 from tests.appliance.site.files import HEAD, node
-
-pytestmark = pytest.mark.xdist_group("nodes")
 
 
 def test_the_appliance_lets_itself_in(board: Board) -> None:

@@ -22,8 +22,6 @@ from tests.deploys.runs import Told, order, run
 from tests.support.lab import Lab, Node
 from tests.support.tools import root
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 VERSION = "v1.36.4+k3s1"
 DIGEST = f"sha256:{'a' * 64}"
 ALL = f"get {ASKED} -A -o json"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from deploys.k3s import layout
 from tests.deploys.k3s.site import V30, Site
-
-pytestmark = pytest.mark.xdist_group("nodes")
 
 _TRACES = (layout.BINARY, layout.DATA, "/etc/rancher", layout.unit_path("server"), layout.unit_path("agent"))
 _LEFT = """\

@@ -7,7 +7,6 @@ import pytest
 from deploys.k3s import layout
 from tests.deploys.k3s.site import V30, V31, V32, Site
 
-pytestmark = pytest.mark.xdist_group("nodes")
 ALL = ("n1", "n2", "n3")
 
 

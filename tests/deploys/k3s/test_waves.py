@@ -11,7 +11,6 @@ from deploys.events import Learned
 from deploys.k3s import layout
 from tests.deploys.k3s.site import SECRET, V30, Site, pid
 
-pytestmark = pytest.mark.xdist_group("nodes")
 ALL = ("n1", "n2", "n3")
 
 

@@ -22,7 +22,6 @@ from mirror.apt.wishes import Line
 from mirror.openpgp import Keyring
 from tests.mirror.transport import context
 
-pytestmark = pytest.mark.xdist_group("debian")
 WISHES = ("nfs-common", "open-iscsi", "chrony", "wireguard-tools")
 SEED = 20261123
 

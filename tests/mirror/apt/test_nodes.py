@@ -19,7 +19,6 @@ from tests.mirror.apt.nodes import Node, root, write_tree
 from tests.mirror.apt.test_publish import Crate
 from tests.mirror.transport import context
 
-pytestmark = pytest.mark.xdist_group("debian")
 AMD64 = Platform("linux", "amd64")
 UPDATE = "apt-get -q update -o APT::Update::Error-Mode=any"
 INSTALL = "apt-get -q -y install --no-install-recommends"
