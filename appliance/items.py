@@ -6,7 +6,6 @@ beside them. A search looks for every word of it anywhere in a name or version.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,6 +51,10 @@ _DETAILS = (
 _KEYS = (
     "SELECT kind, name, version, min(path) FROM items WHERE generation = ? AND path <> '' GROUP BY kind, name, version"
 )
+
+# For a kind a sign that nobody types, so that a search does not find it.
+_SIGNS = {kind: chr(0xE000 + place) for place, kind in enumerate(KINDS)}
+_KIND_OF = {sign: kind for kind, sign in _SIGNS.items()}
 
 Key = tuple[str, str, str]
 """Kind, name and version."""
@@ -144,17 +147,19 @@ class Items:
 
     def _matching(self, access: Access, caller: Caller, words: Sequence[str]) -> Iterator[Key]:
         known = self._current(access.private)
-        places: Iterable[int] = range(len(known.keys))
+        places: Iterable[int] = range(len(known.lines))
         for word in words:
-            places = [place for place in places if word in known.lines[place]]
+            places = [place for place in places if word in known.lines[place].lower()]
         for place in places:
+            name, version, sign = known.lines[place].split("\t")
+            kind = _KIND_OF[sign]
             path = known.closed.get(place)
-            if path is None or may_know(access, caller, *known.keys[place][:2], path):
-                yield known.keys[place]
+            if path is None or may_know(access, caller, kind, name, path):
+                yield kind, name, version
         # what people push comes and goes without a generation, and is little
         pushed = self._database.reader.execute("SELECT repository, tag FROM tags ORDER BY repository, tag")
         for repository, tag in pushed:
-            line = f"{repository} {tag}".lower()
+            line = f"{repository}\t{tag}".lower()
             if all(word in line for word in words) and access.may_read(caller, repository):
                 yield ("image", repository, tag)
 
@@ -165,8 +170,7 @@ class Items:
         with self._lock:
             if self._known is None or self._known.stamp != stamp:
                 self._known = None
-                rows = reader.execute(_KEYS, row[:1]).fetchall() if row else []
-                self._known = _Known.of(stamp, rows)
+                self._known = _Known.of(stamp, reader.execute(_KEYS, row[:1] if row else (None,)))
             return self._known
 
     def _details(self, kind: str, name: str, version: str | None) -> list[Held]:
@@ -176,24 +180,25 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Keys in order, the same in lower case as text to search, and the paths of those that patterns may close."""
+    """Keys in order, and the paths of those that are private to some.
+
+    Each key is a line of name, version and a sign for its kind: tuples would take thrice the memory.
+    """
 
     stamp: object
-    keys: Sequence[Key]
     lines: Sequence[str]
     closed: Mapping[int, str]
 
     @classmethod
-    def of(cls, stamp: tuple[object, tuple[str, ...]], rows: Sequence[tuple[str, str, str, str]]) -> _Known:
-        keys = [(sys.intern(kind), name, version) for kind, name, version, _ in rows]
-        lines = [f"{name} {version}".lower() for _, name, version, _ in rows]
-        private = stamp[1]
-        closed = {
-            place: path
-            for place, (kind, name, _, path) in enumerate(rows if private else ())
-            if any(covered(each, private) for each in names_of(kind, name, path))
-        }
-        return cls(stamp, keys, lines, closed)
+    def of(cls, stamp: tuple[object, tuple[str, ...]], rows: Iterable[tuple[str, str, str, str]]) -> _Known:
+        private, lines, closed = stamp[1], list[str](), dict[int, str]()
+        for kind, name, version, path in rows:
+            if kind not in _SIGNS:
+                continue
+            if private and any(covered(each, private) for each in names_of(kind, name, path)):
+                closed[len(lines)] = path
+            lines.append("\t".join((name.replace("\t", " "), version.replace("\t", " "), _SIGNS[kind])))
+        return cls(stamp, lines, closed)
 
 
 def may_know(access: Access, caller: Caller, kind: str, name: str, path: str) -> bool:

@@ -31,6 +31,7 @@ from appliance.web.changes import Changes
 from appliance.web.commands import Command, commands
 from appliance.web.nodes import Node, answering
 from appliance.web.overview import Overview, Web
+from appliance.web.recent import aside
 from appliance.web.runs import Run
 from appliance.web.space import Space
 from appliance.web.visitors import PROTECTION
@@ -136,14 +137,12 @@ async def _status(ask: Ask) -> Overview:
 async def _items(ask: Ask) -> Found:
     given = ask.given
     search = ask.here.items.search
-    return await asyncio.to_thread(
-        search, ask.here.access, ask.caller, given["q"], kind=given["kind"], page=given["page"]
-    )
+    return await aside(search, ask.here.access, ask.caller, given["q"], kind=given["kind"], page=given["page"])
 
 
 async def _item(ask: Ask) -> tuple[Version, ...]:
     kind, name = ask.given["kind"], ask.given["name"]
-    found = await asyncio.to_thread(ask.here.items.versions, ask.here.access, ask.caller, kind, name)
+    found = await aside(ask.here.items.versions, ask.here.access, ask.caller, kind, name)
     if not found:
         raise NotHere(f"there is no {kind} {name[:LONGEST]} here", hint="GET items?q= searches")
     address = ask.here.registry.callers.origin(ask.request).partition("//")[2]
@@ -161,7 +160,7 @@ async def _changes(ask: Ask) -> Changes:
 async def changes(ask: Ask, since: int, generation: int, *, limit: int) -> Changes:
     """Raises `NoGeneration`."""
     here = ask.here
-    return await asyncio.to_thread(
+    return await aside(
         changing.changes, here.registry.store.database, here.access, ask.caller, since, generation, limit=limit
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.access import Access, Caller
@@ -9,11 +10,15 @@ from appliance.database import Database
 from appliance.errors import NoGeneration
 from appliance.items import may_know
 
-# Versions of each name in both generations, one of which may lack it.
+_OF = "SELECT kind, name, version FROM items WHERE generation = {} AND path <> ''"
+_BEFORE, _AFTER = _OF.format(":before"), _OF.format(":after")
 _DIFFERING = (
-    "SELECT kind, name, max(path), group_concat(DISTINCT CASE WHEN generation = :before THEN version END),"
-    " group_concat(DISTINCT CASE WHEN generation = :after THEN version END)"
-    " FROM items WHERE generation IN (:before, :after) AND path <> '' GROUP BY kind, name"
+    f"SELECT kind, name FROM (SELECT * FROM ({_BEFORE} EXCEPT {_AFTER}) UNION ALL SELECT * FROM ({_AFTER} EXCEPT"  # noqa: S608 - fixed queries
+    f" {_BEFORE})) GROUP BY kind, name"
+)
+_VERSIONS = (
+    "SELECT generation, version, path FROM items WHERE generation IN (?, ?) AND kind = ? AND name = ? AND path <> ''"
+    " ORDER BY version"
 )
 
 
@@ -44,14 +49,18 @@ def changes(database: Database, access: Access, caller: Caller, since: int, gene
         for asked in (since, generation):
             if asked not in known:
                 raise NoGeneration(f"there is no generation {asked}", hint="those that are here are listed")
-        rows = connection.execute(_DIFFERING, {"before": since, "after": generation}).fetchall()
-    found = []
-    for kind, name, path, before, after in rows:
-        change = Change(kind, name, _versions(before), _versions(after))
-        if change.before != change.after and may_know(access, caller, kind, name, path):
-            found.append(change)
-    return Changes(generation, since, len(found), tuple(found[:limit]))
+        found, total = list[Change](), 0
+        for kind, name in connection.execute(_DIFFERING, {"before": since, "after": generation}):
+            if len(found) == limit and not access.private:
+                total += 1
+                continue
+            rows = connection.execute(_VERSIONS, (since, generation, kind, name)).fetchall()
+            if may_know(access, caller, kind, name, rows[0][2]):
+                total += 1
+                if len(found) < limit:
+                    found.append(Change(kind, name, _versions(rows, since), _versions(rows, generation)))
+    return Changes(generation, since, total, tuple(found))
 
 
-def _versions(joined: str | None) -> tuple[str, ...]:
-    return tuple(sorted((joined or "").split(","))) if joined else ()
+def _versions(rows: Sequence[tuple[int, str, str]], generation: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(version for of, version, _ in rows if of == generation))

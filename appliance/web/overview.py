@@ -16,7 +16,7 @@ from appliance.status import ActiveCrate
 from appliance.unmet import unmet
 from appliance.web.concerns import Concern, wellbeing
 from appliance.web.nodes import known_nodes
-from appliance.web.recent import Recent
+from appliance.web.recent import Recent, aside
 from appliance.web.runs import Run, latest_run
 from appliance.web.space import space
 from appliance.web.visitors import Visitors
@@ -68,7 +68,7 @@ class Web:
 
     async def overview(self, caller: Caller) -> Overview:
         seen, requests = await self.wellbeing.get(), await self.requests(caller)
-        found = await asyncio.to_thread(self.items.search, self.access, caller, size=1)
+        found = await aside(self.items.search, self.access, caller, size=1)
         status = seen.status
         return Overview(
             version=VERSION,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from appliance.web.api import Ask, NotHere, Parameter, refusal
 from appliance.web.commands import commands
 from appliance.web.nodes import answering
 from appliance.web.overview import Web
+from appliance.web.recent import aside
 from appliance.web.setup import Guide, guide, script
 from appliance.web.visitors import PROTECTION
 from archive.errors import Problem
@@ -58,7 +58,7 @@ async def _overview(ask: Ask) -> tuple[str, Values]:
 
 
 async def _contents(ask: Ask) -> tuple[str, Values]:
-    found = await asyncio.to_thread(
+    found = await aside(
         ask.here.items.search,
         ask.here.access,
         ask.caller,
@@ -72,7 +72,7 @@ async def _contents(ask: Ask) -> tuple[str, Values]:
 
 async def _item(ask: Ask) -> tuple[str, Values]:
     kind, name = ask.given["kind"], ask.given["name"]
-    found = await asyncio.to_thread(ask.here.items.versions, ask.here.access, ask.caller, kind, name)
+    found = await aside(ask.here.items.versions, ask.here.access, ask.caller, kind, name)
     if not found:
         raise NotHere(f"there is no {name[:LONGEST]} among the {render.KIND_NAMES[kind].lower()} here")
     rows = [(held, commands(held, _address(ask))) for held in reversed(found)]
@@ -105,7 +105,7 @@ async def _generation(ask: Ask) -> tuple[str, Values]:
 
 async def _requests(ask: Ask) -> tuple[str, Values]:
     requests = await ask.here.requests(ask.caller)
-    remedies = await asyncio.to_thread(_remedies, requests)
+    remedies = await aside(_remedies, requests)
     return "requests", {"rows": [*zip(requests, remedies, strict=True)]}
 
 
@@ -131,7 +131,7 @@ async def _setup(_ask: Ask) -> tuple[str, Values]:
 
 
 async def _client(ask: Ask) -> tuple[str, Values]:
-    found: Guide = await asyncio.to_thread(guide, ask.here, ask.request, ask.given["client"])
+    found: Guide = await aside(guide, ask.here, ask.request, ask.given["client"])
     return "client", {"guide": found, "clients": sorted(CLIENTS)}
 
 
@@ -277,7 +277,7 @@ async def _script(here: Web, request: web.Request) -> web.Response:
     try:
         here.visitors.require_reader(await here.visitors.identify(request))
         client = _CLIENT.read(request.match_info["client"])
-        text = await asyncio.to_thread(script, here, request, str(client))
+        text = await aside(script, here, request, str(client))
     except (Problem, sqlite3.Error) as problem:
         return refusal(problem).response()
     return web.Response(text=text, content_type="text/plain", headers=PROTECTION)

@@ -1,13 +1,23 @@
-"""What is costly to find out and looked at often: found out once in a while, by one thread at a time."""
+"""What takes a while is found out beside the event loop; what is looked at often, once in a while."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Generic, ParamSpec, TypeVar
+
+_THREADS = ThreadPoolExecutor(2, "page")
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def aside(find: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Runs what reads the disk or takes a while. Two at once and no more, so that many visitors take little memory."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(find, *arguments, **named))
 
 
 class Recent(Generic[T]):
@@ -23,7 +33,7 @@ class Recent(Generic[T]):
         """Raises what `find` raises."""
         async with self._turn:
             if self._found is None or time.monotonic() - self._found[1] > self._seconds:
-                self._found = (await asyncio.to_thread(self._find), time.monotonic())
+                self._found = (await aside(self._find), time.monotonic())
             return self._found[0]
 
     def forget(self) -> None:

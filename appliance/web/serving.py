@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from appliance.web.api import ROOT, add_api, as_json, refusal
 from appliance.web.metrics import Metrics, Sample
 from appliance.web.overview import Web
 from appliance.web.pages import add_pages
+from appliance.web.recent import aside
 from appliance.web.visitors import PROTECTION
 from archive.errors import Problem
 
@@ -51,7 +51,7 @@ def add_web(
         return web.Response(body=body.encode(), headers={**PROTECTION, "Content-Type": metrics.CONTENT_TYPE})
 
     async def get_ready(_request: web.Request) -> web.Response:
-        wrong = await asyncio.to_thread(lambda: [*_unready(registry.store)])
+        wrong = await aside(lambda: [*_unready(registry.store)])
         state = {"ready": not wrong, "why": wrong}
         return web.Response(
             status=503 if wrong else 200, body=json.dumps(state).encode(), content_type="application/json"
@@ -74,7 +74,7 @@ async def _describe(_request: web.Request) -> web.Response:
 async def _measured(asked: Web) -> list[Sample]:
     """Of the store and the cluster, as anybody may know of them."""
     seen, nodes = await asked.wellbeing.get(), await asked.nodes.get()
-    found = await asyncio.to_thread(asked.items.search, asked.access, ANYBODY, size=1)
+    found = await aside(asked.items.search, asked.access, ANYBODY, size=1)
     levels = {level: sum(concern.level == level for concern in seen.concerns) for level in ("fatal", "warning")}
     states = [node.state for node in nodes]
     return [
