@@ -34,10 +34,13 @@ class Learning:
 
 
 def forget(folder: SiteFolder, site: Site, nodes: Collection[str]) -> None:
-    """What was known of `nodes`, which were reset; without a server left, of the cluster too."""
+    """What was known of `nodes`, which were reset; without a server left, of the cluster too.
+
+    Its secret as well: every node has had it, and whoever took one away must not join the next cluster with it.
+    """
     known = {name: facts for name, facts in folder.known_facts().items() if name not in nodes}
     if known != folder.known_facts():
         folder.write(folder.facts, json.dumps(known, indent=1, sort_keys=True).encode())
     if all(node.name in nodes for node in site.nodes if node.role == "server"):
-        for path in (folder.server_token, folder.kubeconfig):
+        for path in (folder.token, folder.server_token, folder.kubeconfig):
             path.unlink(missing_ok=True)

@@ -284,10 +284,12 @@ def test_a_reset_forgets_the_nodes_that_came_through_it(store: Store) -> None:
     assert told(store).task == "reset"
     assert [*folder.known_facts()] == ["n1"]
     assert folder.kubeconfig.exists(), "a server is left"
+    secret = folder.cluster_token()
     deploy(store, Wish("reset"), silent, command=script(store, *wave("reset", "n1", "n2")))
     assert folder.known_facts() == {}
     assert not folder.kubeconfig.exists()
     assert not folder.server_token.exists()
+    assert folder.cluster_token() != secret, "the next cluster has another one"
 
 
 def test_what_stands_in_the_way_of_a_run(store: Store, tmp_path: Path, key: Key) -> None:
