@@ -14,6 +14,7 @@ from appliance.cluster.receipts import Receipt
 from appliance.site import editing
 from appliance.site.errors import UnknownNode
 from appliance.site.folder import SiteFolder
+from appliance.site.known_hosts import KnownHosts
 from appliance.site.model import Site
 from appliance.store import Store
 
@@ -57,7 +58,8 @@ def leave(
     """Takes the node called `name` out, as far as it goes. Raises `UnknownNode` and what `deploy` does."""
     folder = SiteFolder(store.root)
     site = folder.in_force(draft=True)
-    if name not in {node.name for node in site.nodes}:
+    node = next((node for node in site.nodes if node.name == name), None)
+    if node is None:
         raise UnknownNode(f"the site has no node {name}", hint="crate-appliance nodes list shows them")
     receipt, gone = None, True
     if folder.server_token.exists() or folder.kubeconfig.exists():
@@ -69,4 +71,5 @@ def leave(
         text = editing.without_node(site.text, name)
         folder.keep(Site.parse(folder.site, text, draft=True))
         forget(folder, site, {name})
+        KnownHosts(folder).forget(node)  # whoever has its address next is met anew
     return Left(name, receipt, gone)

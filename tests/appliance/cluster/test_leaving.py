@@ -52,6 +52,8 @@ OFF = [*wave("remove", "n1"), *wave("reset", "n2", failed="n2", state="unreachab
 
 
 def test_a_node_that_came_through_is_forgotten_and_unlisted(store: Store) -> None:
+    folder = SiteFolder(store.root)
+    folder.write(folder.known_hosts, b"10.77.0.11 ssh-ed25519 AAAA\n10.77.0.12 ssh-ed25519 BBBB\n")
     left = leave(
         store, "n2", silent, command=script(store, *wave("remove", "n1"), *wave("reset", "n2"), *wave("undo", "n2"))
     )
@@ -60,6 +62,7 @@ def test_a_node_that_came_through_is_forgotten_and_unlisted(store: Store) -> Non
     assert left.unlisted
     assert names(store) == ["n1"]
     assert [*SiteFolder(store.root).known_facts()] == ["n1"], "the server that stayed is known as before"
+    assert folder.known_hosts.read_text() == "10.77.0.11 ssh-ed25519 AAAA\n", "its key stands for it no more"
     assert "take it out of your own copy, too" in left.text()
 
 
