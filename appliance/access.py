@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from appliance.errors import BadPattern
 
@@ -97,10 +98,15 @@ def name_of(path: str) -> str:
 
 def covered(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of the patterns means `name`; `team/*` means `team/app`, not `team` and not `team-b/app`."""
-    return any(
-        pattern in {EVERYTHING, name} or (pattern.endswith("/*") and name.startswith(pattern[:-1]))
-        for pattern in patterns
-    )
+    names, folders = _sorted_out(tuple(patterns))
+    return name in names or name.startswith(folders)
+
+
+@lru_cache(maxsize=1024)
+def _sorted_out(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Whole names, and what names below folders begin with; this is asked with every request."""
+    folders = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
+    return frozenset(patterns), ("", *folders) if EVERYTHING in patterns else folders
 
 
 def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:

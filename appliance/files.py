@@ -18,7 +18,8 @@ def add_files(application: web.Application, registry: Registry) -> None:
     async def list_files(request: web.Request) -> web.Response:
         try:
             caller = await registry.callers.identify(request)
-            if not registry.access.may_list(caller):
+            access = registry.access
+            if not access.may_list(caller):
                 raise Unauthorized("files are not open here", headers=registry.callers.challenge(request))
         except Refusal as refusal:
             return refusal.response()
@@ -30,7 +31,7 @@ def add_files(application: web.Application, registry: Registry) -> None:
                 "mediaType": file.media_type,
             }
             for file in registry.paths.below(_FOLDER)
-            if registry.access.may_read(caller, file.path)
+            if access.may_read(caller, file.path)
         ]
         return web.Response(body=json.dumps(listed, indent=1).encode(), content_type="application/json")
 

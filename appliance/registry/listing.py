@@ -32,7 +32,8 @@ async def list_repositories(registry: Registry, call: Call) -> web.StreamRespons
     registry.check_list(call)
     limit = _limit(call)
     held = registry.contents.repositories(call.parameter("last"))
-    readable = [repository for repository in held if registry.access.may_read(call.caller, repository)]
+    access = registry.access
+    readable = [repository for repository in held if access.may_read(call.caller, repository)]
     return _page(call, {}, "repositories", readable, limit)
 
 

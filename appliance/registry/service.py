@@ -112,7 +112,8 @@ class Registry:
     def readable(self, call: Call) -> list[str]:
         """The repositories that the request may mean and the caller may read. Raises `Unauthorized`, `Denied`."""
         meant = names.candidates(call.target.repository, call.parameter("ns"), self.own_hosts)
-        allowed = [repository for repository in meant if self.access.may_read(call.caller, repository)]
+        access = self.access
+        allowed = [repository for repository in meant if access.may_read(call.caller, repository)]
         # Refused by its name, not for being there: what is private must not be told from what is not here.
         if meant and meant[0] not in allowed:
             raise self._refused(call, "pull")
