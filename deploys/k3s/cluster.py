@@ -35,7 +35,9 @@ def speaking(run: Run, servers: Iterable[Node]) -> Run | None:
     for server in servers:
         with suppress(Unreachable, NotAdmitted, NotTrusted, OperationFailed):
             there = run if server.name == run.node.name else run.at(server)
-            if there.holds(f"KUBECONFIG={layout.KUBECONFIG} {layout.BINARY} kubectl get --raw /readyz >/dev/null"):
+            if there.holds(
+                f"HOME=/run KUBECONFIG={layout.KUBECONFIG} {layout.BINARY} kubectl get --raw /readyz >/dev/null"
+            ):
                 return there
     return None
 

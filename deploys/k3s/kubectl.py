@@ -109,7 +109,8 @@ def address(found: Mapping[str, Any]) -> str:
 def _command(*words: str) -> str:
     patient = words[0] == "drain" or "delete" in words
     asks = () if patient else (f"--request-timeout={_REQUEST}s",)
-    return shlex.join(("env", f"KUBECONFIG={layout.KUBECONFIG}", layout.BINARY, "kubectl", *words, *asks))
+    # kubectl keeps what it learned of the API in its home, where nobody would look for it
+    return shlex.join(("env", "HOME=/run", f"KUBECONFIG={layout.KUBECONFIG}", layout.BINARY, "kubectl", *words, *asks))
 
 
 def _not_drained(name: str, seconds: int, said: str) -> NotDrained:

@@ -75,7 +75,7 @@ at=$(TZ=UTC systemctl show -p ExecMainStartTimestamp --value $unit)
 if [ -n "$at" ]; then echo "started=$(date -d "$at" +%s)"; fi
 echo node:
 if [ "$(systemctl show -p ActiveState --value $unit)" = active ] && [ -s {kubeconfig} ]; then
-  KUBECONFIG={kubeconfig} {k3s} kubectl get node {node} -o json --request-timeout=10s 2>/dev/null
+  HOME=/run KUBECONFIG={kubeconfig} {k3s} kubectl get node {node} -o json --request-timeout=10s 2>/dev/null
 fi
 true
 """
