@@ -49,7 +49,7 @@ def known_nodes(root: Path) -> tuple[Node, ...]:
 
     folder = SiteFolder(root)
     try:
-        site = folder.in_force()
+        site = folder.in_force(draft=True)
     except (NoSite, SiteInvalid):
         return ()
     facts, run = folder.known_facts(), latest_run(root)
