@@ -81,7 +81,7 @@ fi
 empty() {{ find "$1" -xdev -mindepth 1 -delete 2>/dev/null; rmdir -- "$1" 2>/dev/null; }}
 empty {data}
 for folder in /var/lib/rancher /var/lib/kubelet; do empty "$folder"; done
-find /var/lib/cni -name 'cbr0*' -exec rm -rf -- {{}} + 2>/dev/null
+find /var/lib/cni \\( -name 'cbr0*' -o -name 'cni-loopback-*' \\) -exec rm -rf -- {{}} + 2>/dev/null
 find /var/lib/cni -depth -type d -empty -delete 2>/dev/null
 rm -rf -- /etc/rancher /run/k3s /run/flannel /run/.kube /var/log/pods /var/log/containers \\
   /etc/cni/net.d/10-k3s.conflist {binary} {binary}.next {previous} {upgrade} {proven} {started}
