@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,8 @@ from tests.support.lab import Node as Machine
 from tests.support.processes import running
 
 V30, V31, V31_2, V32 = "v1.30.4+k3s1", "v1.31.2+k3s1", "v1.31.2+k3s2", "v1.32.0+k3s1"
-SECRET = "5ecre7-of-the-5ite"
+SECRET = f"5ecre7-of-the-5ite-{os.getpid()}"
+"""Of this process alone: whoever looks for it among all processes finds no other test's."""
 _PORT = 8080
 _ROUTE = """\
 ip route show default | grep -q . || {
