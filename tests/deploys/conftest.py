@@ -14,6 +14,8 @@ from tests.support.lab.roots import APPLIANCE
 def site() -> Iterator[Lab]:
     """n1 a bare Debian 12, n2 a bare Debian 13, n3 a Debian 12 that has nft."""
     with lab([Spec("n1"), Spec("n2", suite="trixie"), Spec("n3", packages=APPLIANCE)]) as made:
+        for node in made.nodes:  # the end of a boot still writes below /etc
+            node.run("timeout 60 systemctl is-system-running --wait || :")
         yield made
 
 
