@@ -336,6 +336,7 @@ def test_the_daemon_scrubs_by_itself_and_stops_when_told(root: Path, tmp_path: P
         "        while not (Path(sys.argv[1]) / 'scrub.json').exists() or '\"finished\": 0' in "
         "(Path(sys.argv[1]) / 'scrub.json').read_text(): await asyncio.sleep(0.02)\n"
         "        task.cancel()\n"
+        "        await asyncio.wait([task])\n"  # as the daemon does: its thread must not outlive the store
         "asyncio.run(main())\n"
     )
     done = subprocess.run(
